@@ -1,0 +1,74 @@
+import type { Cursor } from './cursor.js';
+
+/** Injection token of the {@link AlarmLog}. */
+export const ALARM_LOG = Symbol('ALARM_LOG');
+
+/** What clients and tokens filter by; kept beside the JSON so that nobody has to parse it again. */
+export interface AlarmFields {
+  readonly businessId: string;
+  readonly businessType: string | undefined;
+  readonly severity: number | undefined;
+  readonly orgId: string | undefined;
+  readonly conditionId: string | undefined;
+  readonly active: boolean | undefined;
+}
+
+/** An alarm on its way into the log. */
+export interface NewAlarm {
+  readonly json: string;
+  readonly fields: AlarmFields;
+  /** Idempotency key. */
+  readonly eventId: string | undefined;
+}
+
+/** An alarm in the log. */
+export interface AlarmEntry {
+  readonly offset: number;
+  readonly json: string;
+  readonly fields: AlarmFields;
+}
+
+export interface AppendReceipt {
+  readonly cursor: Cursor;
+  /** The same eventId with the same content was stored before; the cursor is the first one's. */
+  readonly duplicate: boolean;
+}
+
+export interface LogBounds {
+  readonly epoch: string;
+  /** Offset of the oldest alarm still there; `newest + 1` where the log is empty. */
+  readonly oldest: number;
+  /** Offset of the newest alarm, 0 before the first. */
+  readonly newest: number;
+}
+
+/**
+ * The store of alarms and the only source of their order.
+ *
+ * Guarantees: offsets are contiguous within an epoch and never used twice; an append is all or nothing; when it
+ * resolves, the alarms are as safe as the backend promises (`isDurable`) and every later `read` finds them; what was
+ * trimmed is told by `bounds`, never skipped in silence.
+ */
+export interface AlarmLog {
+  /** Whether alarms outlive this process. */
+  readonly isDurable: boolean;
+
+  /**
+   * Appends a batch in the order given. Throws EventIdConflictError where an eventId stands for other content, and
+   * AlarmNotAcceptedError where the log cannot take it.
+   */
+  append(alarms: readonly NewAlarm[]): Promise<AppendReceipt[]>;
+
+  /** Up to `limit` entries after this offset, oldest first, starting at the oldest still there. */
+  read(afterOffset: number, limit: number): Promise<AlarmEntry[]>;
+
+  bounds(): LogBounds;
+
+  /** Calls back after entries became readable, from wherever they came. The returned function ends that. */
+  onAppended(listener: () => void): () => void;
+
+  /** Removes what the retention does not keep, and returns how many that were. */
+  trim(): Promise<number>;
+
+  close(): Promise<void>;
+}

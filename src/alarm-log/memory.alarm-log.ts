@@ -1,0 +1,103 @@
+import { randomBytes } from 'node:crypto';
+import { EventIdConflictError } from '../push.errors.js';
+import type { AlarmEntry, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log.js';
+import { formatCursor } from './cursor.js';
+
+export interface AlarmRetention {
+  readonly count: number;
+  readonly hours: number;
+  readonly bytes: number;
+}
+
+interface StoredAlarm extends AlarmEntry {
+  readonly eventId: string | undefined;
+  readonly atMs: number;
+}
+
+/** The alarm log of one process: ends with it, and says so. For tests, and for applications that want no files. */
+export class MemoryAlarmLog implements AlarmLog {
+  readonly isDurable = false;
+  private readonly epoch = randomBytes(9).toString('base64url');
+  private entries: StoredAlarm[] = [];
+  private newest = 0;
+  private bytes = 0;
+  private readonly byEventId = new Map<string, StoredAlarm>();
+  private readonly listeners = new Set<() => void>();
+
+  constructor(
+    private readonly retention: AlarmRetention,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  async append(alarms: readonly NewAlarm[]): Promise<AppendReceipt[]> {
+    const receipts = this.store(alarms);
+    this.trimNow();
+    if (receipts.some(({ duplicate }) => !duplicate)) for (const listener of this.listeners) listener();
+    return receipts;
+  }
+
+  async read(afterOffset: number, limit: number): Promise<AlarmEntry[]> {
+    const from = Math.max(0, afterOffset + 1 - this.bounds().oldest);
+    return this.entries.slice(from, from + limit);
+  }
+
+  bounds(): LogBounds {
+    return { epoch: this.epoch, oldest: this.newest - this.entries.length + 1, newest: this.newest };
+  }
+
+  onAppended(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async trim(): Promise<number> {
+    return this.trimNow();
+  }
+
+  async close(): Promise<void> {
+    this.listeners.clear();
+  }
+
+  private store(alarms: readonly NewAlarm[]): AppendReceipt[] {
+    const receipts: AppendReceipt[] = [];
+    const added: StoredAlarm[] = [];
+    const addedByEventId = new Map<string, StoredAlarm>();
+    for (const { json, fields, eventId } of alarms) {
+      const first = eventId === undefined ? undefined : (addedByEventId.get(eventId) ?? this.byEventId.get(eventId));
+      if (first !== undefined) {
+        const cursor = { epoch: this.epoch, offset: first.offset };
+        if (first.json !== json) throw new EventIdConflictError(eventId ?? '', formatCursor(cursor));
+        receipts.push({ cursor, duplicate: true });
+        continue;
+      }
+      const entry = { offset: this.newest + added.length + 1, json, fields, eventId, atMs: this.now() };
+      added.push(entry);
+      if (eventId !== undefined) addedByEventId.set(eventId, entry);
+      receipts.push({ cursor: { epoch: this.epoch, offset: entry.offset }, duplicate: false });
+    }
+    for (const entry of added) {
+      this.entries.push(entry);
+      this.bytes += entry.json.length;
+    }
+    for (const [eventId, entry] of addedByEventId) this.byEventId.set(eventId, entry);
+    this.newest += added.length;
+    return receipts;
+  }
+
+  private trimNow(): number {
+    const oldestAtMs = this.now() - this.retention.hours * 3_600_000;
+    let trimmed = 0;
+    for (const entry of this.entries) {
+      const isKept =
+        this.entries.length - trimmed <= this.retention.count &&
+        this.bytes <= this.retention.bytes &&
+        entry.atMs >= oldestAtMs;
+      if (isKept) break;
+      this.bytes -= entry.json.length;
+      if (entry.eventId !== undefined) this.byEventId.delete(entry.eventId);
+      trimmed += 1;
+    }
+    if (trimmed > 0) this.entries = this.entries.slice(trimmed);
+    return trimmed;
+  }
+}

@@ -1,0 +1,30 @@
+import type { CloseCode } from '../protocol/close-codes.js';
+import type { Frame, WireFormat } from './frame.js';
+
+/**
+ * What a client could not be written yet, and the policy for it. Made when a client first falls behind, so a client
+ * that keeps up costs no queue.
+ */
+export interface Backlog {
+  readonly isEmpty: boolean;
+  readonly byteLength: number;
+  /** Puts a frame at the end, or in the place of an older one. */
+  add(frame: Frame, nowMs: number): void;
+  /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one. */
+  take(maxBytes: number): Frame[];
+  /** Applies the policy after a flush; what comes back is why the client has to be closed. */
+  settle(nowMs: number): CloseCode | undefined;
+  /** After the backlog ran empty: what was conflated since the last such report, or undefined. */
+  report(): ConflationReport | undefined;
+}
+
+export interface ConflationReport {
+  /** How many values were replaced by newer ones. */
+  readonly count: number;
+  /** For how long, in milliseconds. */
+  readonly forMs: number;
+}
+
+export interface BacklogPolicy {
+  create(format: WireFormat): Backlog;
+}

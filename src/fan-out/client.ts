@@ -1,0 +1,211 @@
+import type { CloseCode } from '../protocol/close-codes.js';
+import { serverMessage } from '../protocol/messages.js';
+import type { Backlog, BacklogPolicy } from './backlog.js';
+import { type Batch, joinFrames } from './batch.js';
+import type { FlushLane, Flushable } from './flush-queue.js';
+import { Frame, WireFormat } from './frame.js';
+import { InFlightWindow } from './in-flight-window.js';
+import { MarkKind, markBytes } from './mark.js';
+import type { Sink } from './sink.js';
+
+/** `closing`: a close frame went out or is about to; nothing is written behind it. */
+export type ClientState = 'open' | 'closing' | 'closed';
+
+/** What all clients of one gateway share. */
+export interface ClientOptions {
+  readonly lane: FlushLane;
+  readonly backlogPolicy: BacklogPolicy;
+  /** Conflate within every flush, also without pressure. */
+  readonly mergesFlushes: boolean;
+  /** The in-flight window. At most `maxOutboxBytes`, so that it also bounds what Node buffers for the socket. */
+  readonly inFlightBytes: number;
+  readonly maxOutboxBytes: number;
+}
+
+export interface ClientIdentity {
+  readonly clientId: string;
+  readonly key: string;
+  readonly userName: string;
+  readonly remoteAddress: string;
+  readonly format: WireFormat;
+}
+
+/**
+ * One connection and its outbox. A frame goes offer → batch (shared with all who were offered the same) → flush → sink.
+ * What a flush cannot write, because the client has not confirmed what it was sent before, waits in the backlog, and
+ * the backlog's policy bounds it.
+ */
+export class Client implements Flushable {
+  readonly connectedAtMs = Date.now();
+  /** When the last pong came, the last heartbeat ping went, the last flush wrote; on the clock of `performance.now()`. */
+  lastPongAtMs = performance.now();
+  lastPingAtMs = this.lastPongAtMs;
+  lastWriteAtMs = this.lastPongAtMs;
+  /** Number of the last push that matched this client, so that overlapping subscriptions hear once. */
+  lastPushNumber = 0;
+  conflatedTotal = 0;
+
+  private currentState: ClientState = 'open';
+  private isDirty = false;
+  private pending: Batch | undefined;
+  private backlog: Backlog | undefined;
+  private readonly window: InFlightWindow;
+  private markKind: MarkKind;
+
+  constructor(
+    readonly identity: ClientIdentity,
+    private readonly sink: Sink,
+    private readonly options: ClientOptions,
+  ) {
+    this.window = new InFlightWindow(options.inFlightBytes);
+    this.markKind = identity.format === WireFormat.pushV1 ? MarkKind.both : MarkKind.ping;
+  }
+
+  get clientId(): string {
+    return this.identity.clientId;
+  }
+
+  get state(): ClientState {
+    return this.currentState;
+  }
+
+  get inFlightBytes(): number {
+    return this.window.inFlightBytes;
+  }
+
+  /** Bytes that wait, not counting what is in flight. */
+  get outboxBytes(): number {
+    return (this.backlog?.byteLength ?? 0) + (this.pending?.approximateBytes ?? 0);
+  }
+
+  /** Takes a frame for the next flush. */
+  offer(frame: Frame): void {
+    if (this.currentState !== 'open') return;
+    const pending = (this.pending ?? this.options.lane.root).with(frame);
+    this.pending = pending;
+    this.markDirty();
+    if (pending.approximateBytes > this.options.maxOutboxBytes) this.putBack(performance.now());
+  }
+
+  /** One write at most, or none while the in-flight window is full. */
+  flush(flushNumber: number, nowMs: number): void {
+    this.isDirty = false;
+    if (this.currentState !== 'open') return;
+    if (this.backlog === undefined && this.writePending(flushNumber, nowMs)) return;
+    if (this.putBack(nowMs)) this.flushBacklog(flushNumber, nowMs);
+  }
+
+  /** The client returned a mark, in a message of its own or in the pong of the mark's ping. */
+  confirmMark(flushNumber: number, by: 'message' | 'pong'): void {
+    if (by === 'message') this.markKind = MarkKind.message;
+    // Once the page answers for itself, a pong says nothing: some browsers send it before the page has read anything.
+    else if (this.markKind === MarkKind.message) return;
+    if (this.window.confirm(flushNumber)) this.wake();
+  }
+
+  /** Flushes again where something waits; also called now and then, lest a client stay stuck on a full socket. */
+  wake(): void {
+    if (this.backlog !== undefined && this.currentState === 'open') this.markDirty();
+  }
+
+  /** Writes a control frame at once, ahead of what waits. */
+  writeControl(frame: Buffer): void {
+    if (this.currentState === 'open') this.sink.write(frame);
+  }
+
+  /** Starts the closing handshake. What was offered before and fits the window still goes out first. */
+  close({ code, reason }: Pick<CloseCode, 'code' | 'reason'>): void {
+    if (this.currentState !== 'open') return;
+    this.flush(0, performance.now());
+    if (this.state === 'open') this.startClosing(code, reason);
+  }
+
+  terminate(): void {
+    if (this.currentState === 'open') this.currentState = 'closing';
+    this.sink.terminate();
+  }
+
+  /** The socket is gone. */
+  markClosed(): void {
+    this.currentState = 'closed';
+    this.pending = this.backlog = undefined;
+  }
+
+  private markDirty(): void {
+    if (this.isDirty) return;
+    this.isDirty = true;
+    this.options.lane.mark(this);
+  }
+
+  private startClosing(code: number, reason: string): void {
+    this.currentState = 'closing';
+    this.pending = this.backlog = undefined;
+    this.sink.close(code, reason);
+  }
+
+  /** The common case: the shared buffer of the batch, in one write. False where it does not fit the window. */
+  private writePending(flushNumber: number, nowMs: number): boolean {
+    if (this.pending === undefined) return true;
+    if (!this.canWrite()) return false;
+    const { format } = this.identity;
+    const batch = this.options.mergesFlushes ? this.pending.conflated() : this.pending;
+    const bytes = batch.joined(format);
+    if (bytes.length > this.window.openBytes && batch.count > 1) return false;
+    this.pending = undefined;
+    if (this.window.isMarkDue(bytes.length)) {
+      this.write(batch.joinedWithMark(format, this.markKind, flushNumber), nowMs);
+      this.window.marked(flushNumber);
+    } else {
+      this.write(bytes, nowMs);
+    }
+    return true;
+  }
+
+  /** Moves what is pending to the backlog and applies its policy; false where that closed the client. */
+  private putBack(nowMs: number): boolean {
+    const backlog = (this.backlog ??= this.options.backlogPolicy.create(this.identity.format));
+    if (this.pending !== undefined) {
+      for (const frame of this.pending.frames()) backlog.add(frame, nowMs);
+      this.pending = undefined;
+    }
+    return this.settle(backlog, nowMs);
+  }
+
+  private flushBacklog(flushNumber: number, nowMs: number): void {
+    const { backlog } = this;
+    if (backlog === undefined) return;
+    if (!backlog.isEmpty && this.canWrite()) {
+      let bytes = joinFrames(backlog.take(this.window.openBytes), this.identity.format);
+      const isMarkDue = this.window.isMarkDue(bytes.length);
+      if (isMarkDue) bytes = Buffer.concat([bytes, markBytes(this.markKind, flushNumber)]);
+      this.write(bytes, nowMs);
+      if (isMarkDue) this.window.marked(flushNumber);
+    }
+    if (!this.settle(backlog, nowMs) || !backlog.isEmpty) return;
+    this.backlog = undefined;
+    const report = backlog.report();
+    if (report !== undefined) this.reportConflation(report.count, report.forMs);
+  }
+
+  private settle(backlog: Backlog, nowMs: number): boolean {
+    const fault = backlog.settle(nowMs);
+    if (fault !== undefined) this.startClosing(fault.code, fault.reason);
+    return fault === undefined;
+  }
+
+  private reportConflation(count: number, forMs: number): void {
+    this.conflatedTotal += count;
+    if (this.identity.format !== WireFormat.pushV1) return;
+    this.offer(Frame.text(serverMessage('conflated', { count, sinceMs: Math.round(Date.now() - forMs) })));
+  }
+
+  private canWrite(): boolean {
+    return this.window.openBytes > 0 && this.sink.bufferedBytes <= this.options.maxOutboxBytes;
+  }
+
+  private write(bytes: Buffer, nowMs: number): void {
+    this.lastWriteAtMs = nowMs;
+    this.window.wrote(bytes.length);
+    this.sink.write(bytes);
+  }
+}

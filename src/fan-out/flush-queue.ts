@@ -1,0 +1,121 @@
+import { Batch } from './batch.js';
+
+/** What the queue flushes. */
+export interface Flushable {
+  flush(flushNumber: number, nowMs: number): void;
+}
+
+/** A long flush lets the event loop go on after this long, so that pongs, upgrades and timers are not held up. */
+const MAX_SLICE_MS = 8;
+const FLUSHES_BETWEEN_CLOCK_READS = 32;
+
+/**
+ * The clients with something to write, of one gateway. What is pushed until the next flush is joined; what is pushed
+ * while a flush runs is joined in the one after it.
+ */
+export class FlushLane {
+  /** Where every client's batch of the next flush begins. */
+  root = Batch.empty();
+  private dirty: Flushable[] = [];
+  private running: Flushable[] = [];
+  private runIndex = 0;
+
+  constructor(
+    private readonly onDirty: () => void,
+    /** 0: at the end of the tick. */
+    readonly intervalMs: number,
+  ) {}
+
+  mark(client: Flushable): void {
+    if (this.dirty.push(client) === 1) this.onDirty();
+  }
+
+  get isIdle(): boolean {
+    return this.dirty.length === 0 && this.runIndex === this.running.length;
+  }
+
+  /** Flushes what is dirty until `deadlineMs`; true where all is done. */
+  run(flushNumber: number, nowMs: number, deadlineMs: number): boolean {
+    if (this.runIndex === this.running.length) this.beginRun();
+    const { running } = this;
+    while (this.runIndex < running.length) {
+      running[this.runIndex++]?.flush(flushNumber, nowMs);
+      if (this.runIndex % FLUSHES_BETWEEN_CLOCK_READS === 0 && performance.now() >= deadlineMs) break;
+    }
+    return this.runIndex === running.length;
+  }
+
+  private beginRun(): void {
+    this.running = this.dirty;
+    this.runIndex = 0;
+    this.dirty = [];
+    // Held batches go on growing from where they are; new ones begin anew, so nothing written is kept alive.
+    this.root = Batch.empty();
+  }
+}
+
+/**
+ * Flushes alarms first, then raw data. One per gateway module. Nothing is scheduled while nobody is dirty.
+ */
+export class FlushQueue {
+  readonly alarms: FlushLane;
+  readonly rawData: FlushLane;
+  private flushNumber = 0;
+  private immediate: NodeJS.Immediate | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private isRawDataDue = false;
+
+  /** `flushIntervalMs` holds raw data back to join more of them; alarms always go at the end of the tick. */
+  constructor(options: { flushIntervalMs: number }) {
+    this.alarms = new FlushLane(() => this.scheduleNow(), 0);
+    this.rawData = new FlushLane(() => this.scheduleRawData(), options.flushIntervalMs);
+  }
+
+  /** Flushes everything now, as before a shutdown. */
+  flushAll(): void {
+    this.isRawDataDue = true;
+    while (!this.alarms.isIdle || !this.rawData.isIdle) this.flush(Infinity);
+  }
+
+  close(): void {
+    clearImmediate(this.immediate);
+    clearTimeout(this.timer);
+    this.immediate = this.timer = undefined;
+  }
+
+  private scheduleRawData(): void {
+    if (this.rawData.intervalMs === 0) {
+      this.isRawDataDue = true;
+      this.scheduleNow();
+      return;
+    }
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.isRawDataDue = true;
+      this.scheduleNow();
+    }, this.rawData.intervalMs);
+  }
+
+  private scheduleNow(): void {
+    this.immediate ??= setImmediate(() => {
+      this.immediate = undefined;
+      this.flush(MAX_SLICE_MS);
+    });
+  }
+
+  private flush(sliceMs: number): void {
+    const nowMs = performance.now();
+    const deadlineMs = nowMs + sliceMs;
+    this.flushNumber += 1;
+    const isDone =
+      this.alarms.run(this.flushNumber, nowMs, deadlineMs) &&
+      (!this.isRawDataDue || this.rawData.run(this.flushNumber, nowMs, deadlineMs));
+    if (!isDone) {
+      this.scheduleNow();
+      return;
+    }
+    this.isRawDataDue = false;
+    if (!this.alarms.isIdle) this.scheduleNow();
+    if (!this.rawData.isIdle) this.scheduleRawData();
+  }
+}

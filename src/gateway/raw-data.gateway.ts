@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { WebSocketGateway } from '@nestjs/websockets';
+import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
+import { Frame, WireFormat } from '../fan-out/frame.js';
+import { partFault, rawDataKey } from '../fan-out/key.js';
+import type { RawDataClient } from '../fan-out/raw-data.router.js';
+import { BadMessageError, type ClientMessage, type Ref } from '../protocol/client-message.js';
+import { ANY_BUSINESS_ID, type KeyAddress, serverMessage } from '../protocol/messages.js';
+import { PushOptions } from '../push.options.js';
+import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { openConnection } from './connection.js';
+import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
+import type { PushSocket } from './push.socket.js';
+import type { Admission } from './upgrade.gate.js';
+import { WsSink } from './ws.sink.js';
+
+/** `/ws/rowdata/:businessType/:businessId/:userName`: live telemetry. */
+@WebSocketGateway({ path: '/push-gateway/raw-data', [PUSH_GATEWAY]: 'rawData' })
+export class RawDataGateway implements OnGatewayInit, OnGatewayConnection {
+  constructor(
+    private readonly options: PushOptions,
+    private readonly registry: RawDataRegistry,
+  ) {}
+
+  afterInit(server: unknown): void {
+    assertPushServer(server);
+  }
+
+  /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
+  handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
+    const { handshake, format } = admission;
+    const { businessType = '', businessId = '', userName = '' } = handshake.parameters;
+    const clientId = randomUUID();
+    const client = this.registry.createClient(
+      {
+        clientId,
+        key: rawDataKey(businessType, businessId, userName, clientId),
+        userName,
+        remoteAddress: handshake.remoteAddress,
+        format,
+      },
+      new WsSink(socket, request.socket),
+      { businessType, businessId },
+      undefined,
+    );
+    openConnection(socket, client, this.registry, this.handleMessage, () => this.greet(client));
+  }
+
+  private greet(client: RawDataClient): void {
+    if (client.identity.format !== WireFormat.pushV1) return;
+    const { heartbeatIntervalMs: heartbeatMs } = this.options;
+    client.offer(Frame.text(serverMessage('ready', { clientId: client.clientId, heartbeatMs })));
+  }
+
+  private readonly handleMessage = (client: RawDataClient, message: ClientMessage): boolean => {
+    switch (message.event) {
+      case 'subscribe': {
+        checkKeys(message.data.keys, message.ref);
+        const result = this.registry.subscribe(client, message.data.keys);
+        client.offer(Frame.text(serverMessage('subscribed', result, refOf(message.ref))));
+        return true;
+      }
+      case 'unsubscribe': {
+        checkKeys(message.data.keys, message.ref);
+        const keys = this.registry.unsubscribe(client, message.data.keys);
+        client.offer(Frame.text(serverMessage('unsubscribed', { keys }, refOf(message.ref))));
+        return true;
+      }
+      default:
+        return false;
+    }
+  };
+}
+
+/** One bad key refuses the whole message, so that a client never has half of what it asked for. */
+function checkKeys(keys: readonly KeyAddress[], ref: Ref | undefined): void {
+  for (const { businessType, businessId } of keys) {
+    const typeFault = partFault(businessType);
+    if (typeFault !== undefined) throw new BadMessageError(`businessType ${typeFault}`, ref);
+    const idFault = businessId === ANY_BUSINESS_ID ? undefined : partFault(businessId);
+    if (idFault !== undefined) throw new BadMessageError(`businessId ${idFault}`, ref);
+  }
+}
+
+function refOf(ref: Ref | undefined): { ref?: Ref } {
+  return ref === undefined ? {} : { ref };
+}

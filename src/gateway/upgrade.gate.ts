@@ -1,0 +1,156 @@
+import type { IncomingMessage } from 'node:http';
+import { Injectable, Logger } from '@nestjs/common';
+import { AuthenticationError, Authenticator } from '../access/authenticator.js';
+import { ConnectionLimits } from '../access/connection-limits.js';
+import type { Handshake } from '../access/handshake.js';
+import { isOriginAllowed } from '../access/origin.js';
+import { createPeerReader, type Peer, type PeerReader } from '../access/peer.js';
+import type { Principal } from '../access/principal.js';
+import type { AlarmFilter } from '../fan-out/alarm.router.js';
+import { WireFormat } from '../fan-out/frame.js';
+import { PushOptions } from '../push.options.js';
+import { parseAlarmFilter } from './alarm-filter.query.js';
+import { type GatewayRoute } from './gateway.routes.js';
+import { NodeState } from './node-state.js';
+import type { Refusal } from './refusal.js';
+import {
+  checkRequest,
+  checkWebSocketHeaders,
+  chooseWireFormat,
+  decodeParameters,
+  isRefusal,
+} from './upgrade.checks.js';
+
+/** A connection that may be made. */
+export interface Admission {
+  readonly handshake: Handshake;
+  readonly principal: Principal;
+  readonly format: WireFormat;
+  readonly alarmFilter: AlarmFilter;
+}
+
+/** Has to be called once, when the connection's place is free again. */
+export type Release = () => void;
+
+const NOT_SERVING: Refusal = {
+  status: 503,
+  error: 'unavailable',
+  message: 'this node is starting or shutting down: try again, perhaps at another node',
+  headers: { 'Retry-After': '1' },
+};
+
+/**
+ * Decides who may connect. All of it runs before the upgrade is answered, cheapest checks first, so that what is refused
+ * costs little and is told why.
+ */
+@Injectable()
+export class UpgradeGate {
+  private readonly logger = new Logger(UpgradeGate.name);
+  private readonly readPeer: PeerReader;
+
+  constructor(
+    private readonly options: PushOptions,
+    private readonly state: NodeState,
+    private readonly limits: ConnectionLimits,
+    private readonly authenticator: Authenticator,
+  ) {
+    this.readPeer = createPeerReader(options.trustProxy);
+  }
+
+  /** Checks an upgrade, or the plain GET that asks what an upgrade would be answered. Takes a place where it admits. */
+  async decide(
+    request: IncomingMessage,
+    route: GatewayRoute,
+    kind: 'upgrade' | 'get',
+  ): Promise<Refusal | { admission: Admission; release: Release }> {
+    const peer = this.checkEntry(request, kind);
+    if (isRefusal(peer)) return this.refused(request, peer);
+    const limit = this.limits.acquire(peer.remoteAddress);
+    if (limit !== undefined) return this.refused(request, limitRefusal(limit));
+    const release = once(() => this.limits.release(peer.remoteAddress));
+    // A pending upgrade holds its place; whoever goes away meanwhile gives it back.
+    if (kind === 'upgrade') request.socket.once('close', release);
+    const admission = await this.admit(request, route, kind, peer);
+    if (!isRefusal(admission)) return { admission, release };
+    release();
+    return this.refused(request, admission);
+  }
+
+  private checkEntry(request: IncomingMessage, kind: 'upgrade' | 'get'): Peer | Refusal {
+    if (!this.state.isServing) return NOT_SERVING;
+    const fault = checkRequest(request) ?? (kind === 'upgrade' ? checkWebSocketHeaders(request) : undefined);
+    if (fault !== undefined) return fault;
+    const peer = this.readPeer(request);
+    if (peer === undefined) return { status: 400, error: 'host', message: 'exactly one Host header is required' };
+    const [origin, ...others] = request.headersDistinct['origin'] ?? [];
+    if (others.length > 0 || !isOriginAllowed(origin, peer, this.options.allowedOrigins)) {
+      return {
+        status: 403,
+        error: 'origin',
+        message: 'pages of this origin may not connect: add it to the allowed origins of the server',
+      };
+    }
+    return peer;
+  }
+
+  private async admit(
+    request: IncomingMessage,
+    route: GatewayRoute,
+    kind: 'upgrade' | 'get',
+    peer: Peer,
+  ): Promise<Admission | Refusal> {
+    const parameters = decodeParameters(route.rawParameters);
+    if (isRefusal(parameters)) return parameters as Refusal;
+    const format = kind === 'get' ? WireFormat.plain : chooseWireFormat(request);
+    if (isRefusal(format)) return format;
+    const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
+    const alarmFilter = parseAlarmFilter(query);
+    if (isRefusal(alarmFilter)) return alarmFilter;
+    const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
+    const principal = await this.authenticate(handshake);
+    if (isRefusal(principal)) return principal;
+    // Meanwhile the node may have begun to shut down.
+    if (!this.state.isServing) return NOT_SERVING;
+    return { handshake, principal, format, alarmFilter };
+  }
+
+  private async authenticate(handshake: Handshake): Promise<Principal | Refusal> {
+    try {
+      return await this.authenticator.authenticate(handshake);
+    } catch (cause) {
+      if (cause instanceof AuthenticationError) {
+        return { status: cause.status, error: cause.reason, message: cause.message };
+      }
+      this.logger.error('the authenticator failed', cause instanceof Error ? cause.stack : undefined);
+      return { status: 503, error: 'authentication', message: 'authentication is not available now: try again later' };
+    }
+  }
+
+  private refused(request: IncomingMessage, refusal: Refusal): Refusal {
+    this.logger.debug(
+      `refused ${refusal.status} ${refusal.error} from ${request.socket.remoteAddress ?? 'a closed socket'}`,
+    );
+    return refusal;
+  }
+}
+
+function limitRefusal(limit: 'total' | 'address'): Refusal {
+  const headers = { 'Retry-After': '5' };
+  return limit === 'total'
+    ? { status: 503, error: 'full', message: 'this node has no place for another connection: try again later', headers }
+    : {
+        status: 429,
+        error: 'addressLimit',
+        message: 'too many connections from this address: close some first',
+        headers,
+      };
+}
+
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    action();
+  };
+}

@@ -1,0 +1,43 @@
+export { Authenticator, AuthenticationError } from './access/authenticator.js';
+export type { Handshake } from './access/handshake.js';
+export type { Principal } from './access/principal.js';
+export { ALARM_LOG } from './alarm-log/alarm-log.js';
+export type { AlarmEntry, AlarmFields, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log/alarm-log.js';
+export { formatCursor, parseCursor } from './alarm-log/cursor.js';
+export type { Cursor } from './alarm-log/cursor.js';
+export type { DeliveryMode } from './fan-out/conflating.backlog.js';
+export type { PushTarget } from './fan-out/raw-data.router.js';
+export { AlarmGateway } from './gateway/alarm.gateway.js';
+export { NodeState } from './gateway/node-state.js';
+export type { NodePhase } from './gateway/node-state.js';
+export { PushWsAdapter } from './gateway/push-ws.adapter.js';
+export type { ApplicationHost, PushWsAdapterOptions } from './gateway/push-ws.adapter.js';
+export { RawDataGateway } from './gateway/raw-data.gateway.js';
+export { CloseCodes } from './protocol/close-codes.js';
+export type { AfterClose, CloseCode } from './protocol/close-codes.js';
+export { PUSH_V1 } from './protocol/messages.js';
+export type {
+  ClientEvent,
+  ClientEvents,
+  KeyAddress,
+  ServerEvent,
+  ServerEvents,
+  SubscriptionRequest,
+} from './protocol/messages.js';
+export {
+  AlarmNotAcceptedError,
+  EventIdConflictError,
+  InvalidPushError,
+  PayloadTooLargeError,
+  PushConfigurationError,
+  PushError,
+} from './push.errors.js';
+export { PushModule } from './push.module.js';
+export type { PushOptionsFactory } from './push.module.js';
+export { PushOptions } from './push.options.js';
+export type { DeliveryFilter, PushModuleOptions, SeriesOf } from './push.options.js';
+export { PushService } from './push.service.js';
+export type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
+export { AlarmRegistry } from './registry/alarm.registry.js';
+export { RawDataRegistry } from './registry/raw-data.registry.js';
+export type { ClientConnected, ClientDisconnected, ClientInfo, ClientSent } from './registry/client.registry.js';

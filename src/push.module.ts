@@ -1,0 +1,121 @@
+import { type DynamicModule, Inject, Module, type WebSocketAdapter } from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { AnonymousAuthenticator } from './access/anonymous.authenticator.js';
+import { Authenticator } from './access/authenticator.js';
+import { ConnectionLimits } from './access/connection-limits.js';
+import { ALARM_LOG } from './alarm-log/alarm-log.js';
+import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
+import { FlushQueue } from './fan-out/flush-queue.js';
+import { AlarmGateway } from './gateway/alarm.gateway.js';
+import { Drain } from './gateway/drain.js';
+import { GatewayRoutes } from './gateway/gateway.routes.js';
+import { Heartbeat } from './gateway/heartbeat.js';
+import { NodeState } from './gateway/node-state.js';
+import { PlainGetRoute } from './gateway/plain-get.route.js';
+import { PushWsAdapter } from './gateway/push-ws.adapter.js';
+import { RawDataGateway } from './gateway/raw-data.gateway.js';
+import { UpgradeGate } from './gateway/upgrade.gate.js';
+import { PushConfigurationError } from './push.errors.js';
+import {
+  type ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  type OPTIONS_TYPE,
+  PUSH_MODULE_OPTIONS,
+} from './push.module-definition.js';
+import { type PushModuleOptions, PushOptions, resolvePushOptions } from './push.options.js';
+import { PushService } from './push.service.js';
+import { AlarmRegistry } from './registry/alarm.registry.js';
+import { AlarmTail } from './registry/alarm.tail.js';
+import { RawDataRegistry } from './registry/raw-data.registry.js';
+
+/**
+ * The push gateway in an application: both gateways on the application's own HTTP server, and {@link PushService} to
+ * inject. Import it once, with {@link PushModule.forRoot} or {@link PushModule.forRootAsync}.
+ */
+@Module({
+  providers: [
+    { provide: PushOptions, inject: [PUSH_MODULE_OPTIONS], useFactory: resolvePushOptions },
+    { provide: FlushQueue, inject: [PushOptions], useFactory: (options: PushOptions) => new FlushQueue(options) },
+    {
+      provide: ConnectionLimits,
+      inject: [PushOptions],
+      useFactory: (options: PushOptions) => new ConnectionLimits(options),
+    },
+    {
+      provide: Authenticator,
+      inject: [PushOptions],
+      useFactory: ({ authenticator, allowAnonymous }: PushOptions) =>
+        authenticator ?? new AnonymousAuthenticator(allowAnonymous),
+    },
+    {
+      provide: ALARM_LOG,
+      inject: [PushOptions],
+      useFactory: (options: PushOptions) =>
+        new MemoryAlarmLog({
+          count: options.alarmRetention,
+          hours: options.alarmRetentionHours,
+          bytes: options.alarmRetentionBytes,
+        }),
+    },
+    NodeState,
+    GatewayRoutes,
+    UpgradeGate,
+    PlainGetRoute,
+    RawDataRegistry,
+    AlarmRegistry,
+    AlarmTail,
+    RawDataGateway,
+    AlarmGateway,
+    PushService,
+    Heartbeat,
+    Drain,
+  ],
+  exports: [PushService, RawDataRegistry, AlarmRegistry, PushOptions, ALARM_LOG, NodeState],
+})
+export class PushModule extends ConfigurableModuleClass {
+  constructor(
+    applicationConfig: ApplicationConfig,
+    httpAdapterHost: HttpAdapterHost,
+    moduleRef: ModuleRef,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
+    super();
+    assertImportedOnce(modules);
+    // Before the application can set one itself: that one replaces this.
+    const isAdapterSet = (applicationConfig.getIoAdapter() as WebSocketAdapter | undefined) !== undefined;
+    if (!isAdapterSet) {
+      applicationConfig.setIoAdapter(
+        new PushWsAdapter({
+          getHttpServer: () => httpAdapterHost.httpAdapter.getHttpServer() as unknown,
+          get: (token, options) => moduleRef.get(token, options),
+        }),
+      );
+    }
+  }
+
+  /** Every option has a default, see {@link PushOptions}. A second call in one application is an error at boot. */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  /** As {@link forRoot}, with `useFactory`, `useClass` or `useExisting` (a class with `createPushOptions()`). */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+}
+
+/** Implemented by a class given to `forRootAsync({ useClass })`. */
+export interface PushOptionsFactory {
+  createPushOptions(): PushModuleOptions | Promise<PushModuleOptions>;
+}
+
+/** Two of them would be two gateways on one path, and every event would fire twice. */
+function assertImportedOnce(modules: ModulesContainer): void {
+  const imported = [...modules.values()].filter(({ metatype }) => metatype === PushModule);
+  if (imported.length > 1) {
+    throw new PushConfigurationError([
+      'PushModule.forRoot was called more than once in this application: call it in the root module only, ' +
+        'and let the other modules import that one or a module that re-exports PushModule',
+    ]);
+  }
+}

@@ -1,0 +1,221 @@
+import {
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsNotEmpty,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  type ValidationError,
+  validateSync,
+  Validate,
+  ValidatorConstraint,
+  type ValidatorConstraintInterface,
+} from 'class-validator';
+import { Authenticator } from './access/authenticator.js';
+import type { DeliveryMode } from './fan-out/conflating.backlog.js';
+import { PushConfigurationError } from './push.errors.js';
+import type { RawDatum } from './push.types.js';
+import type { ClientInfo } from './registry/client.registry.js';
+
+/** Asked for matched clients only: false means not delivered to this one. It narrows, and is never asked to widen. */
+export type DeliveryFilter = (client: ClientInfo, datum: RawDatum) => boolean;
+
+/** Replaces the rule that a datum's `series` is its conflation key within (businessType, businessId). */
+export type SeriesOf = (datum: RawDatum) => string;
+
+@ValidatorConstraint()
+class IsFunction implements ValidatorConstraintInterface {
+  validate(value: unknown): boolean {
+    return typeof value === 'function';
+  }
+
+  defaultMessage(): string {
+    return '$property must be a function';
+  }
+}
+
+@ValidatorConstraint()
+class IsAuthenticator implements ValidatorConstraintInterface {
+  validate(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && typeof (value as Authenticator).authenticate === 'function';
+  }
+
+  defaultMessage(): string {
+    return '$property must have an authenticate method: extend Authenticator';
+  }
+}
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const PATH_SEGMENT = '/[A-Za-z0-9_.~-]+';
+
+/** Every option with its default. `PushModule.forRoot` takes any part of it. */
+export class PushOptions {
+  /** Path of the raw-data gateway: literal segments, then the three parameters. */
+  @Matches(new RegExp(`^(${PATH_SEGMENT})+/:businessType/:businessId/:userName$`), {
+    message: 'rawDataPath must be literal segments followed by /:businessType/:businessId/:userName',
+  })
+  rawDataPath = '/ws/rowdata/:businessType/:businessId/:userName';
+
+  /** Path of the alarm gateway: literal segments only. */
+  @Matches(new RegExp(`^(${PATH_SEGMENT})+$`), { message: 'alarmPath must be literal segments, as /ws/alarm' })
+  alarmPath = '/ws/alarm';
+
+  /** Raw data pushed within this time are joined into one write a client. 0: within one tick of the event loop. */
+  @IsInt()
+  @Min(0)
+  @Max(60_000)
+  flushIntervalMs = 0;
+
+  /** How much a client may be sent that it has not confirmed to have read. At most `maxOutboxBytes`. */
+  @IsInt()
+  @Min(1024)
+  @Max(64 * 1024 * 1024)
+  inFlightBytes = 64 * 1024;
+
+  /** Budget of what waits for one client. A client over it is closed with 4413. */
+  @IsInt()
+  @Min(1024)
+  @Max(256 * 1024 * 1024)
+  maxOutboxBytes = 1024 * 1024;
+
+  /** A client whose data wait this long is under pressure: from then on it gets the newest value of each series. */
+  @IsInt()
+  @Min(0)
+  @Max(60_000)
+  conflateAfterMs = 100;
+
+  /**
+   * `conflate`: every datum, under pressure the newest of each series. `merge`: the newest of each series in every
+   * flush. `disconnect`: every datum, and a client under pressure is closed with 4408.
+   */
+  @IsIn(['conflate', 'merge', 'disconnect'])
+  delivery: DeliveryMode = 'conflate';
+
+  /** Every connection is pinged this often. */
+  @IsInt()
+  @Min(10)
+  @Max(MAX_TIMER_MS)
+  heartbeatIntervalMs = 25_000;
+
+  /** A connection without a pong for this long is ended. Greater than `heartbeatIntervalMs`. */
+  @IsInt()
+  @Min(20)
+  @Max(MAX_TIMER_MS)
+  heartbeatTimeoutMs = 45_000;
+
+  /** Connections of both gateways on this node; over it 503. */
+  @IsInt()
+  @Min(1)
+  maxConnections = 10_000;
+
+  /** Connections from one address; over it 429. */
+  @IsInt()
+  @Min(1)
+  maxConnectionsPerIp = 1000;
+
+  /** Keys that one client may subscribe to. */
+  @IsInt()
+  @Min(1)
+  maxSubscriptionsPerClient = 1000;
+
+  /** Largest message that a client may send, in bytes; over it the connection is closed with 1009. */
+  @IsInt()
+  @Min(128)
+  @Max(16 * 1024 * 1024)
+  maxMessageBytes = 16 * 1024;
+
+  /** Origins of pages that may connect, exact, as `https://app.example.com`. Empty: only pages of the same origin. */
+  @IsArray()
+  @IsString({ each: true })
+  @Matches(/^(\*|[a-z][a-z0-9+.-]*:\/\/[^/\s]+|null)$/, {
+    each: true,
+    message: 'each of allowedOrigins must be a scheme, host and port as https://app.example.com, without a path',
+  })
+  allowedOrigins: string[] = [];
+
+  /** Addresses or CIDRs of proxies whose X-Forwarded-* headers count. */
+  @IsArray()
+  @IsString({ each: true })
+  @IsNotEmpty({ each: true })
+  trustProxy: string[] = [];
+
+  /** Lets clients of other machines connect although no authenticator is configured. */
+  @IsBoolean()
+  allowAnonymous = false;
+
+  /** Turns a handshake into a principal. Absent: everybody on this machine is let in, and nobody else. */
+  @IsOptional()
+  @Validate(IsAuthenticator)
+  authenticator?: Authenticator = undefined;
+
+  /** What happens to an upgrade that no gateway of the application takes; `ignore` leaves it to other listeners. */
+  @IsIn(['reject', 'ignore'])
+  unmatchedUpgrade: 'reject' | 'ignore' = 'reject';
+
+  @IsOptional()
+  @Validate(IsFunction)
+  deliveryFilter?: DeliveryFilter = undefined;
+
+  @IsOptional()
+  @Validate(IsFunction)
+  seriesOf?: SeriesOf = undefined;
+
+  /** Alarms kept: this many, */
+  @IsInt()
+  @Min(1)
+  alarmRetention = 100_000;
+
+  /** this long, */
+  @IsInt()
+  @Min(1)
+  alarmRetentionHours = 168;
+
+  /** and this many bytes. */
+  @IsInt()
+  @Min(65_536)
+  alarmRetentionBytes = 1024 * 1024 * 1024;
+
+  /** A shutdown waits this long at most for clients to close. */
+  @IsInt()
+  @Min(500)
+  @Max(MAX_TIMER_MS)
+  drainDeadlineMs = 10_000;
+}
+
+/** What `PushModule.forRoot` takes. */
+export type PushModuleOptions = Partial<PushOptions>;
+
+/** Fills in the defaults and checks everything; throws one error that lists every problem. */
+export function resolvePushOptions(given: PushModuleOptions): PushOptions {
+  const options = new PushOptions();
+  const defined = Object.entries(given).filter(([, value]) => value !== undefined);
+  Object.assign(options, Object.fromEntries(defined));
+  const errors = validateSync(options, { whitelist: true, forbidNonWhitelisted: true });
+  const problems = [...errors.flatMap(messagesOf), ...contradictions(options)];
+  if (problems.length > 0) throw new PushConfigurationError(problems);
+  return options;
+}
+
+function messagesOf({ property, constraints }: ValidationError): string[] {
+  return Object.entries(constraints ?? {}).map(([rule, message]) =>
+    rule === 'whitelistValidation' ? `${property} is not an option of PushModule` : message,
+  );
+}
+
+function contradictions(options: PushOptions): string[] {
+  const problems: string[] = [];
+  if (options.heartbeatTimeoutMs <= options.heartbeatIntervalMs) {
+    problems.push('heartbeatTimeoutMs must be greater than heartbeatIntervalMs');
+  }
+  if (options.inFlightBytes > options.maxOutboxBytes) {
+    problems.push('inFlightBytes must not be greater than maxOutboxBytes');
+  }
+  if (options.allowedOrigins?.includes('*') && options.authenticator === undefined) {
+    problems.push('allowedOrigins may hold "*" only together with an authenticator');
+  }
+  return problems;
+}
