@@ -82,7 +82,7 @@ export class PushModule extends ConfigurableModuleClass {
     super();
     assertImportedOnce(modules);
     // Before the application can set one itself: that one replaces this.
-    const isAdapterSet = (applicationConfig.getIoAdapter() as WebSocketAdapter | undefined) !== undefined;
+    const isAdapterSet = (applicationConfig.getIoAdapter() as WebSocketAdapter | null) !== null;
     if (!isAdapterSet) {
       applicationConfig.setIoAdapter(
         new PushWsAdapter({

@@ -1,0 +1,36 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { DashboardController } from './app/demo/dashboard.controller.js';
+import { HostSampler } from './app/demo/host.sampler.js';
+import { HostTelemetry } from './app/demo/host.telemetry.js';
+import { Environment, pushOptionsOf } from './app/environment.js';
+import { AlarmController } from './app/http/alarm.controller.js';
+import { ClientsController } from './app/http/clients.controller.js';
+import { HealthController } from './app/http/health.controller.js';
+import { HttpExceptionFilter } from './app/http/http-exception.filter.js';
+import { RawDataController } from './app/http/raw-data.controller.js';
+import { PushModule } from './push.module.js';
+
+/** The runnable node: the push gateways, their HTTP routes, and with `PUSH_DEMO` a data source and a dashboard. */
+@Module({})
+export class AppModule {
+  static register(environment: Environment): DynamicModule {
+    const isDemo = environment.PUSH_DEMO;
+    return {
+      module: AppModule,
+      imports: [PushModule.forRoot(pushOptionsOf(environment))],
+      controllers: [
+        RawDataController,
+        AlarmController,
+        ClientsController,
+        HealthController,
+        ...(isDemo ? [DashboardController] : []),
+      ],
+      providers: [
+        { provide: Environment, useValue: environment },
+        { provide: APP_FILTER, useClass: HttpExceptionFilter },
+        ...(isDemo ? [HostSampler, HostTelemetry] : []),
+      ],
+    };
+  }
+}

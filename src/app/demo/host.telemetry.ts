@@ -1,0 +1,95 @@
+import { availableParallelism, hostname } from 'node:os';
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { partFault } from '../../fan-out/key.js';
+import { PushService } from '../../push.service.js';
+import { type ConditionChange, HostConditions, hostConditionRules } from './host.conditions.js';
+import { HostSampler } from './host.sampler.js';
+
+const SAMPLE_INTERVAL_MS = 1000;
+export const HOST_BUSINESS_TYPE = 'host';
+
+/** The name of this machine as the businessId of its telemetry. */
+export function hostBusinessId(): string {
+  const name = hostname();
+  return partFault(name) === undefined ? name : 'localhost';
+}
+
+/**
+ * Pushes the telemetry of this machine once a second, a series for each quantity, and an alarm whenever a threshold is
+ * crossed or the value is back.
+ */
+@Injectable()
+export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger(HostTelemetry.name);
+  private readonly businessId = hostBusinessId();
+  private readonly conditions = new HostConditions(hostConditionRules(availableParallelism()));
+  private timer: NodeJS.Timeout | undefined;
+  private sampling: Promise<void> | undefined;
+  private isStopped = false;
+  private hasFailed = false;
+
+  constructor(
+    private readonly pushService: PushService,
+    private readonly sampler: HostSampler,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.sampling = this.sampleAndPush();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    await this.sampling;
+  }
+
+  /** The next sample is planned when this one has ended, so a slow machine is never asked twice at once. */
+  private async sampleAndPush(): Promise<void> {
+    const startedAtMs = performance.now();
+    try {
+      const readings = await this.sampler.sample();
+      if (!this.isStopped) {
+        const at = Date.now();
+        for (const reading of readings) {
+          this.pushService.pushRawData({
+            businessType: HOST_BUSINESS_TYPE,
+            businessId: this.businessId,
+            ...reading,
+            at,
+          });
+        }
+        for (const change of this.conditions.next(readings)) await this.pushAlarm(change, at);
+      }
+    } catch (cause) {
+      this.reportFailure(cause);
+    }
+    if (this.isStopped) return;
+    const delayMs = Math.max(0, SAMPLE_INTERVAL_MS - (performance.now() - startedAtMs));
+    this.timer = setTimeout(() => (this.sampling = this.sampleAndPush()), delayMs);
+  }
+
+  private async pushAlarm({ rule, reading, active }: ConditionChange, at: number): Promise<void> {
+    const { series, title, severity, raiseAbove, clearBelow } = rule;
+    const value = `${reading.value}${reading.unit === '%' ? ' %' : ''}`;
+    await this.pushService.pushAlarm({
+      businessType: HOST_BUSINESS_TYPE,
+      businessId: this.businessId,
+      conditionId: `${HOST_BUSINESS_TYPE}/${this.businessId}/${series}`,
+      active,
+      severity,
+      message: active
+        ? `${title} is ${value}, above ${raiseAbove}`
+        : `${title} is back to ${value}, below ${clearBelow}`,
+      value: reading.value,
+      unit: reading.unit,
+      at,
+    });
+  }
+
+  /** Once: a failure that comes every second would drown the log. */
+  private reportFailure(cause: unknown): void {
+    if (this.hasFailed) return;
+    this.hasFailed = true;
+    this.logger.error('the telemetry of this machine failed', cause instanceof Error ? cause.stack : String(cause));
+  }
+}

@@ -1,0 +1,195 @@
+import { Transform, plainToInstance } from 'class-transformer';
+import {
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsNotEmpty,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  validateSync,
+} from 'class-validator';
+import { createPeerReader, isLoopbackHost } from '../access/peer.js';
+import { PushConfigurationError } from '../push.errors.js';
+import { type PushModuleOptions, resolvePushOptions } from '../push.options.js';
+
+/** What is not a number or a boolean stays text, so that validation names it. */
+const AsInteger = () => Transform(({ value }) => (/^-?\d+$/.test(String(value)) ? Number(value) : value));
+const AsBoolean = () => Transform(({ value }) => (value === 'true' ? true : value === 'false' ? false : value));
+const AsList = () =>
+  Transform(({ value }) =>
+    String(value)
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+const BOOLEAN = { message: '$property must be true or false' };
+
+/**
+ * The environment of the node. What is absent here has its default, range and meaning in PushOptions: the option's name
+ * is the variable's in camelCase without `PUSH_`.
+ */
+export class Environment {
+  /** TCP port; 0: any free one. */
+  @AsInteger()
+  @IsInt()
+  @Min(0)
+  @Max(65_535)
+  PORT = 3000;
+
+  /** Address to listen on. */
+  @IsString()
+  @IsNotEmpty()
+  HOST = '127.0.0.1';
+
+  @IsIn(['none'], {
+    message: ({ value }) =>
+      value === 'jwt' ? 'PUSH_AUTH=jwt is not available yet: use PUSH_AUTH=none' : 'PUSH_AUTH must be none',
+  })
+  PUSH_AUTH = 'none';
+
+  @AsBoolean()
+  @IsBoolean(BOOLEAN)
+  PUSH_ALLOW_ANONYMOUS = false;
+
+  /** Separated by commas. */
+  @AsList()
+  @IsArray()
+  PUSH_ALLOWED_ORIGINS: string[] = [];
+
+  /** Separated by commas. */
+  @AsList()
+  @IsArray()
+  PUSH_TRUST_PROXY: string[] = [];
+
+  /** Bearer key of the publish and clients routes. Absent: only this machine may use them. */
+  @IsOptional()
+  // RFC 6750 section 2.1: what cannot stand in an Authorization header could never be sent.
+  @Matches(/^[\w.~+/-]+=*$/, { message: 'PUSH_PUBLISH_KEY may hold only letters, digits and - . _ ~ + / =' })
+  PUSH_PUBLISH_KEY?: string;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_ALARM_RETENTION?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_ALARM_RETENTION_HOURS?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_ALARM_RETENTION_BYTES?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_FLUSH_INTERVAL_MS?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_IN_FLIGHT_BYTES?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_MAX_CONNECTIONS?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_MAX_CONNECTIONS_PER_IP?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_DRAIN_DEADLINE_MS?: number;
+
+  /** Host telemetry and the dashboard. */
+  @AsBoolean()
+  @IsBoolean(BOOLEAN)
+  PUSH_DEMO = true;
+}
+
+/** The environment cannot be used; `problems` lists everything that is wrong with it. */
+export class EnvironmentError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(`the environment cannot be used:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.name = 'EnvironmentError';
+  }
+}
+
+/**
+ * Reads the variables that are known and ignores all others; an empty one counts as absent. Throws
+ * {@link EnvironmentError} with every problem at once.
+ */
+export function validateEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {
+  const given = Object.fromEntries(Object.entries(variables).filter(([, text]) => text !== undefined && text !== ''));
+  const environment = plainToInstance(Environment, given, { exposeDefaultValues: true });
+  const faults = validateSync(environment, { whitelist: true, stopAtFirstError: true });
+  const problems = faults.flatMap(({ constraints }) => Object.values(constraints ?? {}));
+  if (problems.length === 0) problems.push(...contradictions(environment));
+  if (problems.length > 0) throw new EnvironmentError(problems);
+  return environment;
+}
+
+/** The part of the environment that is the module's. */
+export function pushOptionsOf(environment: Environment): PushModuleOptions {
+  return {
+    allowAnonymous: environment.PUSH_ALLOW_ANONYMOUS,
+    allowedOrigins: environment.PUSH_ALLOWED_ORIGINS,
+    trustProxy: environment.PUSH_TRUST_PROXY,
+    alarmRetention: environment.PUSH_ALARM_RETENTION,
+    alarmRetentionHours: environment.PUSH_ALARM_RETENTION_HOURS,
+    alarmRetentionBytes: environment.PUSH_ALARM_RETENTION_BYTES,
+    flushIntervalMs: environment.PUSH_FLUSH_INTERVAL_MS,
+    inFlightBytes: environment.PUSH_IN_FLIGHT_BYTES,
+    maxConnections: environment.PUSH_MAX_CONNECTIONS,
+    maxConnectionsPerIp: environment.PUSH_MAX_CONNECTIONS_PER_IP,
+    drainDeadlineMs: environment.PUSH_DRAIN_DEADLINE_MS,
+  };
+}
+
+function contradictions(environment: Environment): string[] {
+  const problems: string[] = [];
+  const isLocal = isLoopbackHost(environment.HOST) || environment.HOST === '::1';
+  if (!isLocal && !environment.PUSH_ALLOW_ANONYMOUS) {
+    problems.push(
+      `HOST=${environment.HOST} lets other machines connect, but PUSH_AUTH=none lets nobody but this machine in: ` +
+        'set PUSH_ALLOW_ANONYMOUS=true where everybody on that network may see everything',
+    );
+  }
+  return [...problems, ...pushProblems(pushOptionsOf(environment)), ...proxyProblems(environment.PUSH_TRUST_PROXY)];
+}
+
+function proxyProblems(trustProxy: readonly string[]): string[] {
+  try {
+    createPeerReader(trustProxy);
+    return [];
+  } catch (cause) {
+    return [`PUSH_TRUST_PROXY: ${cause instanceof Error ? cause.message : String(cause)}`];
+  }
+}
+
+/** What the module would refuse later, told in the names of the variables. */
+function pushProblems(options: PushModuleOptions): string[] {
+  try {
+    resolvePushOptions(options);
+    return [];
+  } catch (cause) {
+    if (!(cause instanceof PushConfigurationError)) throw cause;
+    const names = new RegExp(`\\b(${Object.keys(options).join('|')})\\b`, 'g');
+    return cause.problems.map((problem) => problem.replace(names, variableOf));
+  }
+}
+
+/** `flushIntervalMs` → `PUSH_FLUSH_INTERVAL_MS` */
+function variableOf(option: string): string {
+  return `PUSH_${option.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}

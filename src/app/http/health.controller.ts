@@ -1,0 +1,37 @@
+import { Controller, Get, Header, HttpStatus, Inject, Res } from '@nestjs/common';
+import { ALARM_LOG, type AlarmLog } from '../../alarm-log/alarm-log.js';
+import { NodeState } from '../../gateway/node-state.js';
+
+interface ReadinessReport {
+  readonly status: 'ok' | 'unavailable';
+  /** `durable`: alarms outlive this process. */
+  readonly alarmLog: { readonly durable: boolean };
+}
+
+interface StatusResponse {
+  status(code: number): unknown;
+}
+
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly nodeState: NodeState,
+    @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
+  ) {}
+
+  /** 200 as long as the process answers. */
+  @Get('live')
+  @Header('Cache-Control', 'no-store')
+  live(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  /** 200 while this node takes clients, 503 while it starts or shuts down. */
+  @Get('ready')
+  @Header('Cache-Control', 'no-store')
+  ready(@Res({ passthrough: true }) response: StatusResponse): ReadinessReport {
+    const isReady = this.nodeState.isServing;
+    if (!isReady) response.status(HttpStatus.SERVICE_UNAVAILABLE);
+    return { status: isReady ? 'ok' : 'unavailable', alarmLog: { durable: this.alarmLog.isDurable } };
+  }
+}
