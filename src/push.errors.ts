@@ -22,7 +22,8 @@ export class InvalidPushError extends PushError {
 
   /** The same fault in one of several: `[3].businessId`. */
   at(place: string): InvalidPushError {
-    return new InvalidPushError(`${place}.${this.field}`, this.fault);
+    const isWhole = this.field.startsWith('the ');
+    return new InvalidPushError(isWhole ? place : `${place}.${this.field}`, this.fault);
   }
 }
 
@@ -31,11 +32,16 @@ export class PayloadTooLargeError extends PushError {
   readonly code = 'payloadTooLarge';
 
   constructor(
-    what: 'raw datum' | 'alarm',
+    private readonly what: string,
     readonly bytes: number,
     readonly maxBytes: number,
   ) {
-    super(`the ${what} is ${bytes} bytes of JSON; at most ${maxBytes} are allowed: split it, or send a reference`);
+    super(`${what} is ${bytes} bytes of JSON; at most ${maxBytes} are allowed: split it, or send a reference`);
+  }
+
+  /** The same fault in one of several. */
+  at(place: string): PayloadTooLargeError {
+    return new PayloadTooLargeError(`${place}: ${this.what}`, this.bytes, this.maxBytes);
   }
 }
 

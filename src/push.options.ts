@@ -12,10 +12,12 @@ import {
   type ValidationError,
   validateSync,
   Validate,
+  ValidateNested,
   ValidatorConstraint,
   type ValidatorConstraintInterface,
 } from 'class-validator';
 import { Authenticator } from './access/authenticator.js';
+import { createPeerReader } from './access/peer.js';
 import type { DeliveryMode } from './fan-out/conflating.backlog.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { RawDatum } from './push.types.js';
@@ -51,6 +53,13 @@ class IsAuthenticator implements ValidatorConstraintInterface {
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const PATH_SEGMENT = '/[A-Za-z0-9_.~-]+';
+
+export class CompressionOptions {
+  /** Shorter messages are sent as they are. */
+  @IsInt()
+  @Min(0)
+  thresholdBytes = 1024;
+}
 
 /** Every option with its default. `PushModule.forRoot` takes any part of it. */
 export class PushOptions {
@@ -156,6 +165,14 @@ export class PushOptions {
   @IsIn(['reject', 'ignore'])
   unmatchedUpgrade: 'reject' | 'ignore' = 'reject';
 
+  /**
+   * permessage-deflate (RFC 7692), off where absent. Messages of at least `thresholdBytes` are compressed once and the
+   * frame is shared by all clients that negotiated it.
+   */
+  @IsOptional()
+  @ValidateNested()
+  compression?: CompressionOptions = undefined;
+
   @IsOptional()
   @Validate(IsFunction)
   deliveryFilter?: DeliveryFilter = undefined;
@@ -163,6 +180,22 @@ export class PushOptions {
   @IsOptional()
   @Validate(IsFunction)
   seriesOf?: SeriesOf = undefined;
+
+  /** Values kept of each series for clients that come later and ask for them; 0 keeps none. */
+  @IsInt()
+  @Min(0)
+  @Max(10_000)
+  history = 1;
+
+  /** Series kept for snapshots; over it the least recently pushed one goes. */
+  @IsInt()
+  @Min(1)
+  maxSnapshotSeries = 100_000;
+
+  /** JSON kept for snapshots, in characters; over it the least recently pushed series go. */
+  @IsInt()
+  @Min(1024)
+  maxSnapshotBytes = 64 * 1024 * 1024;
 
   /** Alarms kept: this many, */
   @IsInt()
@@ -191,19 +224,29 @@ export type PushModuleOptions = Partial<PushOptions>;
 
 /** Fills in the defaults and checks everything; throws one error that lists every problem. */
 export function resolvePushOptions(given: PushModuleOptions): PushOptions {
-  const options = new PushOptions();
-  const defined = Object.entries(given).filter(([, value]) => value !== undefined);
-  Object.assign(options, Object.fromEntries(defined));
+  const options = withDefaults(new PushOptions(), given);
+  if (options.compression !== undefined)
+    options.compression = withDefaults(new CompressionOptions(), options.compression);
   const errors = validateSync(options, { whitelist: true, forbidNonWhitelisted: true });
   const problems = [...errors.flatMap(messagesOf), ...contradictions(options)];
   if (problems.length > 0) throw new PushConfigurationError(problems);
   return options;
 }
 
-function messagesOf({ property, constraints }: ValidationError): string[] {
-  return Object.entries(constraints ?? {}).map(([rule, message]) =>
+function withDefaults<T extends object>(defaults: T, given: Partial<T>): T {
+  if (typeof given !== 'object' || given === null) return given;
+  // Null stands for absent where absent is the default.
+  const isAbsent = (name: string, value: unknown) =>
+    value === undefined || (value === null && name in defaults && defaults[name as keyof T] === undefined);
+  const isGiven = ([name, value]: [string, unknown]) => !isAbsent(name, value);
+  return Object.assign(defaults, Object.fromEntries(Object.entries(given).filter(isGiven)));
+}
+
+function messagesOf({ property, constraints, children }: ValidationError): string[] {
+  const own = Object.entries(constraints ?? {}).map(([rule, message]) =>
     rule === 'whitelistValidation' ? `${property} is not an option of PushModule` : message,
   );
+  return [...own, ...(children ?? []).flatMap(messagesOf).map((message) => `${property}.${message}`)];
 }
 
 function contradictions(options: PushOptions): string[] {
@@ -214,8 +257,30 @@ function contradictions(options: PushOptions): string[] {
   if (options.inFlightBytes > options.maxOutboxBytes) {
     problems.push('inFlightBytes must not be greater than maxOutboxBytes');
   }
-  if (options.allowedOrigins?.includes('*') && options.authenticator === undefined) {
+  if (Array.isArray(options.allowedOrigins) && options.allowedOrigins.includes('*') && !options.authenticator) {
     problems.push('allowedOrigins may hold "*" only together with an authenticator');
   }
+  for (const address of Array.isArray(options.trustProxy) ? options.trustProxy : []) {
+    if (!isAddressRange(address)) problems.push(`trustProxy: ${JSON.stringify(address)} is no address or CIDR`);
+  }
+  if (isSamePath(options.rawDataPath, options.alarmPath)) {
+    problems.push('alarmPath is also a rawDataPath: give each gateway a path of its own');
+  }
   return problems;
+}
+
+function isAddressRange(address: unknown): boolean {
+  try {
+    createPeerReader([String(address)]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether one request path could be both. */
+function isSamePath(rawDataPath: string, alarmPath: string): boolean {
+  const rawData = String(rawDataPath).split('/');
+  const alarm = String(alarmPath).split('/');
+  return rawData.length === alarm.length && rawData.every((part, i) => part.startsWith(':') || part === alarm[i]);
 }

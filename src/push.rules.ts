@@ -76,7 +76,7 @@ export function encodePayload(payload: object, what: 'raw datum' | 'alarm', maxB
   // Characters are at most three bytes each in UTF-8, so most payloads need not be counted.
   if (json.length * 3 > maxBytes) {
     const bytes = Buffer.byteLength(json);
-    if (bytes > maxBytes) throw new PayloadTooLargeError(what, bytes, maxBytes);
+    if (bytes > maxBytes) throw new PayloadTooLargeError(`the ${what}`, bytes, maxBytes);
   }
   return json;
 }

@@ -1,10 +1,10 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
 import { formatCursor } from './alarm-log/cursor.js';
 import { Frame } from './fan-out/frame.js';
 import { conflationKey } from './fan-out/key.js';
-import type { RawDataClient } from './fan-out/raw-data.router.js';
-import { InvalidPushError } from './push.errors.js';
+import type { RawDataPush } from './fan-out/raw-data.router.js';
+import { InvalidPushError, PayloadTooLargeError } from './push.errors.js';
 import { PushOptions } from './push.options.js';
 import {
   checkAlarm,
@@ -16,21 +16,21 @@ import {
   MAX_RAW_DATUM_BYTES,
 } from './push.rules.js';
 import type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
-import { clientInfo } from './registry/client.registry.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
 
 /** What application modules inject to push. A slow, broken or hostile client cannot make any of this fail or wait. */
 @Injectable()
 export class PushService {
-  private readonly logger = new Logger(PushService.name);
-  /** How often the delivery filter threw; each time the datum was not delivered to that client. */
-  filterFailures = 0;
-
   constructor(
     private readonly options: PushOptions,
     private readonly rawDataRegistry: RawDataRegistry,
     @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
   ) {}
+
+  /** How often the delivery filter threw; each time a datum was not delivered to one client. */
+  get filterFailures(): number {
+    return this.rawDataRegistry.filterFailures;
+  }
 
   /**
    * Pushes live telemetry to the clients that subscribed to its (businessType, businessId), or that `options.to` names.
@@ -38,21 +38,15 @@ export class PushService {
    * nothing was sent; never throws for a client's sake.
    */
   pushRawData(datum: RawDatum, options: PushRawDataOptions = {}): PushResult {
-    checkRawDatum(datum);
     checkPushOptions(options);
-    const json = encodePayload(datum, 'raw datum', MAX_RAW_DATUM_BYTES);
-    const { businessType } = datum;
-    const businessId = datum.businessId === '' ? undefined : datum.businessId;
-    const key = conflationKey(businessType, businessId ?? '', this.seriesOf(datum));
-    const matched = this.rawDataRegistry.route({
-      frame: Frame.rawData(json, key),
-      businessType,
-      businessId,
-      to: options.to,
-      except: options.except,
-      filter: this.filterFor(datum),
-    });
-    return { matched };
+    return { matched: this.rawDataRegistry.route(this.encodeRawDatum(datum, options)) };
+  }
+
+  /** As {@link pushRawData} for several, in this order, all or nothing; `matched` is the sum. An error's field names the index. */
+  pushRawDataAll(data: readonly RawDatum[], options: PushRawDataOptions = {}): PushResult {
+    checkPushOptions(options);
+    const pushes = encodeAll('data', data, (datum) => this.encodeRawDatum(datum, options));
+    return { matched: pushes.reduce((matched, push) => matched + this.rawDataRegistry.route(push), 0) };
   }
 
   /**
@@ -67,21 +61,23 @@ export class PushService {
 
   /** As {@link pushAlarm} for several, in this order, all or nothing. An error's field names the index. */
   async pushAlarms(alarms: readonly Alarm[]): Promise<AlarmReceipt[]> {
-    if (!Array.isArray(alarms)) throw new InvalidPushError('alarms', 'must be an array');
-    const encoded = alarms.map((alarm, index) => {
-      try {
-        return this.encodeAlarm(alarm);
-      } catch (cause) {
-        throw cause instanceof InvalidPushError ? cause.at(`[${index}]`) : cause;
-      }
-    });
-    return this.append(encoded);
+    return this.append(encodeAll('alarms', alarms, (alarm) => this.encodeAlarm(alarm)));
   }
 
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {
     if (alarms.length === 0) return [];
     const receipts = await this.alarmLog.append(alarms);
     return receipts.map(({ cursor, duplicate }) => ({ cursor: formatCursor(cursor), duplicate }));
+  }
+
+  private encodeRawDatum(datum: RawDatum, { to, except }: PushRawDataOptions): RawDataPush {
+    checkRawDatum(datum);
+    const json = encodePayload(datum, 'raw datum', MAX_RAW_DATUM_BYTES);
+    const { businessType } = datum;
+    const businessId = datum.businessId === '' ? undefined : datum.businessId;
+    const key = conflationKey(businessType, businessId ?? '', this.seriesOf(datum));
+    const frame = Frame.rawData(json, key, this.options.compression?.thresholdBytes);
+    return { frame, businessType, businessId, to, except, filter: this.rawDataRegistry.filterFor(datum) };
   }
 
   private encodeAlarm(alarm: Alarm): NewAlarm {
@@ -99,28 +95,17 @@ export class PushService {
       throw new InvalidPushError('series', `could not be told, seriesOf threw: ${String(cause)}`);
     }
   }
+}
 
-  private filterFor(datum: RawDatum): ((client: RawDataClient) => boolean) | undefined {
-    const { deliveryFilter } = this.options;
-    if (deliveryFilter === undefined) return undefined;
-    return (client) => {
-      try {
-        return deliveryFilter(clientInfo(client), datum) === true;
-      } catch (cause) {
-        this.countFilterFailure(cause);
-        return false;
-      }
-    };
-  }
-
-  private countFilterFailure(cause: unknown): void {
-    // The first failure says what is wrong; a line for each client and datum would drown the log.
-    if (this.filterFailures === 0) {
-      this.logger.error(
-        'the delivery filter threw, so a datum was not delivered',
-        cause instanceof Error ? cause.stack : String(cause),
-      );
+/** An error says which of them is at fault. */
+function encodeAll<T, E>(name: string, values: readonly T[], encode: (value: T) => E): E[] {
+  if (!Array.isArray(values)) throw new InvalidPushError(name, 'must be an array');
+  return values.map((value, index) => {
+    try {
+      return encode(value);
+    } catch (cause) {
+      const namesPlace = cause instanceof InvalidPushError || cause instanceof PayloadTooLargeError;
+      throw namesPlace ? cause.at(`[${index}]`) : cause;
     }
-    this.filterFailures += 1;
-  }
+  });
 }

@@ -77,7 +77,7 @@ export class MemoryAlarmLog implements AlarmLog {
     }
     for (const entry of added) {
       this.entries.push(entry);
-      this.bytes += entry.json.length;
+      this.bytes += Buffer.byteLength(entry.json);
     }
     for (const [eventId, entry] of addedByEventId) this.byEventId.set(eventId, entry);
     this.newest += added.length;
@@ -93,7 +93,7 @@ export class MemoryAlarmLog implements AlarmLog {
         this.bytes <= this.retention.bytes &&
         entry.atMs >= oldestAtMs;
       if (isKept) break;
-      this.bytes -= entry.json.length;
+      this.bytes -= Buffer.byteLength(entry.json);
       if (entry.eventId !== undefined) this.byEventId.delete(entry.eventId);
       trimmed += 1;
     }

@@ -1,5 +1,5 @@
 import type { CloseCode } from '../protocol/close-codes.js';
-import type { Frame, WireFormat } from './frame.js';
+import type { Encoding, Frame } from './frame.js';
 
 /**
  * What a client could not be written yet, and the policy for it. Made when a client first falls behind, so a client
@@ -12,7 +12,9 @@ export interface Backlog {
   add(frame: Frame, nowMs: number): void;
   /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one. */
   take(maxBytes: number): Frame[];
-  /** Applies the policy after a flush; what comes back is why the client has to be closed. */
+  /** Applies the policy for what has waited too long, before a flush; what comes back is why the client has to be closed. */
+  age(nowMs: number): CloseCode | undefined;
+  /** Applies the policy to what a flush left; what comes back is why the client has to be closed. */
   settle(nowMs: number): CloseCode | undefined;
   /** After the backlog ran empty: what was conflated since the last such report, or undefined. */
   report(): ConflationReport | undefined;
@@ -26,5 +28,5 @@ export interface ConflationReport {
 }
 
 export interface BacklogPolicy {
-  create(format: WireFormat): Backlog;
+  create(encoding: Encoding): Backlog;
 }

@@ -1,5 +1,5 @@
-import { type Frame, WireFormat } from './frame.js';
-import { type MarkKind, markBytes } from './mark.js';
+import type { Encoding, Frame } from './frame.js';
+import { MARK_KINDS, type MarkKind, markBytes } from './mark.js';
 
 /**
  * A sequence of frames, as a path back to the first: what a client is to be written at the next flush. Clients that
@@ -50,23 +50,23 @@ export class Batch {
   }
 
   /** All frames in one buffer, made once for all who share it. */
-  joined(format: WireFormat): Buffer {
-    return ((this.joinedBytes ??= [])[format] ??= joinFrames(this.frames(), format));
+  joined(encoding: Encoding): Buffer {
+    return ((this.joinedBytes ??= [])[encoding] ??= joinFrames(this.frames(), encoding));
   }
 
   /** As {@link joined}, and behind it the mark of this flush. */
-  joinedWithMark(format: WireFormat, kind: MarkKind, flushNumber: number): Buffer {
+  joinedWithMark(encoding: Encoding, kind: MarkKind, flushNumber: number): Buffer {
     if (this.markedBytes?.flushNumber !== flushNumber) this.markedBytes = { flushNumber, bytes: [] };
-    const slot = format === WireFormat.plain ? kind : 3 + kind;
-    return (this.markedBytes.bytes[slot] ??= Buffer.concat([this.joined(format), markBytes(kind, flushNumber)]));
+    const slot = encoding * MARK_KINDS + kind;
+    return (this.markedBytes.bytes[slot] ??= Buffer.concat([this.joined(encoding), markBytes(kind, flushNumber)]));
   }
 }
 
 /** The frames' bytes in one buffer; a single frame is not copied. */
-export function joinFrames(frames: readonly Frame[], format: WireFormat): Buffer {
+export function joinFrames(frames: readonly Frame[], encoding: Encoding): Buffer {
   const [first] = frames;
-  if (frames.length === 1 && first !== undefined) return first.bytes(format);
-  return Buffer.concat(frames.map((frame) => frame.bytes(format)));
+  if (frames.length === 1 && first !== undefined) return first.bytes(encoding);
+  return Buffer.concat(frames.map((frame) => frame.bytes(encoding)));
 }
 
 function conflate(batch: Batch): Batch {

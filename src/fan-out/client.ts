@@ -3,13 +3,16 @@ import { serverMessage } from '../protocol/messages.js';
 import type { Backlog, BacklogPolicy } from './backlog.js';
 import { type Batch, joinFrames } from './batch.js';
 import type { FlushLane, Flushable } from './flush-queue.js';
-import { Frame, WireFormat } from './frame.js';
+import { type Encoding, encodingOf, Frame, WireFormat } from './frame.js';
 import { InFlightWindow } from './in-flight-window.js';
 import { MarkKind, markBytes } from './mark.js';
 import type { Sink } from './sink.js';
 
-/** `closing`: a close frame went out or is about to; nothing is written behind it. */
-export type ClientState = 'open' | 'closing' | 'closed';
+/**
+ * `draining`: takes nothing new, and closes once what it was offered is written. `closing`: a close frame went out;
+ * nothing is written behind it.
+ */
+export type ClientState = 'open' | 'draining' | 'closing' | 'closed';
 
 /** What all clients of one gateway share. */
 export interface ClientOptions {
@@ -28,6 +31,8 @@ export interface ClientIdentity {
   readonly userName: string;
   readonly remoteAddress: string;
   readonly format: WireFormat;
+  /** Whether permessage-deflate was negotiated. Default false. */
+  readonly isCompressed?: boolean;
 }
 
 /**
@@ -46,9 +51,11 @@ export class Client implements Flushable {
   conflatedTotal = 0;
 
   private currentState: ClientState = 'open';
+  private drainCode: Pick<CloseCode, 'code' | 'reason'> | undefined;
   private isDirty = false;
   private pending: Batch | undefined;
   private backlog: Backlog | undefined;
+  private readonly encoding: Encoding;
   private readonly window: InFlightWindow;
   private markKind: MarkKind;
 
@@ -57,6 +64,7 @@ export class Client implements Flushable {
     private readonly sink: Sink,
     private readonly options: ClientOptions,
   ) {
+    this.encoding = encodingOf(identity.format, identity.isCompressed === true);
     this.window = new InFlightWindow(options.inFlightBytes);
     this.markKind = identity.format === WireFormat.pushV1 ? MarkKind.both : MarkKind.ping;
   }
@@ -84,15 +92,16 @@ export class Client implements Flushable {
     const pending = (this.pending ?? this.options.lane.root).with(frame);
     this.pending = pending;
     this.markDirty();
-    if (pending.approximateBytes > this.options.maxOutboxBytes) this.putBack(performance.now());
+    const backlogBytes = this.backlog?.byteLength ?? 0;
+    if (pending.approximateBytes + backlogBytes > this.options.maxOutboxBytes) this.options.lane.flushNow(this);
   }
 
   /** One write at most, or none while the in-flight window is full. */
   flush(flushNumber: number, nowMs: number): void {
     this.isDirty = false;
-    if (this.currentState !== 'open') return;
+    if (!this.isWritable) return;
     if (this.backlog === undefined && this.writePending(flushNumber, nowMs)) return;
-    if (this.putBack(nowMs)) this.flushBacklog(flushNumber, nowMs);
+    this.flushBacklog(this.putBack(nowMs), flushNumber, nowMs);
   }
 
   /** The client returned a mark, in a message of its own or in the pong of the mark's ping. */
@@ -105,23 +114,32 @@ export class Client implements Flushable {
 
   /** Flushes again where something waits; also called now and then, lest a client stay stuck on a full socket. */
   wake(): void {
-    if (this.backlog !== undefined && this.currentState === 'open') this.markDirty();
+    if (this.backlog !== undefined && this.isWritable) this.markDirty();
   }
 
   /** Writes a control frame at once, ahead of what waits. */
   writeControl(frame: Buffer): void {
-    if (this.currentState === 'open') this.sink.write(frame);
+    if (this.isWritable) this.sink.write(frame);
   }
 
   /** Starts the closing handshake. What was offered before and fits the window still goes out first. */
   close({ code, reason }: Pick<CloseCode, 'code' | 'reason'>): void {
+    if (!this.isWritable) return;
+    this.options.lane.flushNow(this);
+    if (this.isWritable) this.startClosing(code, reason);
+  }
+
+  /** As {@link close}, once everything that was offered before is written. */
+  drain(closeCode: Pick<CloseCode, 'code' | 'reason'>): void {
     if (this.currentState !== 'open') return;
-    this.flush(0, performance.now());
-    if (this.state === 'open') this.startClosing(code, reason);
+    this.currentState = 'draining';
+    this.drainCode = closeCode;
+    this.options.lane.flushNow(this);
+    this.closeWhenDrained();
   }
 
   terminate(): void {
-    if (this.currentState === 'open') this.currentState = 'closing';
+    if (this.isWritable) this.currentState = 'closing';
     this.sink.terminate();
   }
 
@@ -129,6 +147,15 @@ export class Client implements Flushable {
   markClosed(): void {
     this.currentState = 'closed';
     this.pending = this.backlog = undefined;
+  }
+
+  private get isWritable(): boolean {
+    return this.currentState === 'open' || this.currentState === 'draining';
+  }
+
+  private closeWhenDrained(): void {
+    if (this.currentState !== 'draining' || this.backlog !== undefined || this.drainCode === undefined) return;
+    this.startClosing(this.drainCode.code, this.drainCode.reason);
   }
 
   private markDirty(): void {
@@ -147,13 +174,13 @@ export class Client implements Flushable {
   private writePending(flushNumber: number, nowMs: number): boolean {
     if (this.pending === undefined) return true;
     if (!this.canWrite()) return false;
-    const { format } = this.identity;
+    const { encoding } = this;
     const batch = this.options.mergesFlushes ? this.pending.conflated() : this.pending;
-    const bytes = batch.joined(format);
+    const bytes = batch.joined(encoding);
     if (bytes.length > this.window.openBytes && batch.count > 1) return false;
     this.pending = undefined;
     if (this.window.isMarkDue(bytes.length)) {
-      this.write(batch.joinedWithMark(format, this.markKind, flushNumber), nowMs);
+      this.write(batch.joinedWithMark(encoding, this.markKind, flushNumber), nowMs);
       this.window.marked(flushNumber);
     } else {
       this.write(bytes, nowMs);
@@ -161,34 +188,35 @@ export class Client implements Flushable {
     return true;
   }
 
-  /** Moves what is pending to the backlog and applies its policy; false where that closed the client. */
-  private putBack(nowMs: number): boolean {
-    const backlog = (this.backlog ??= this.options.backlogPolicy.create(this.identity.format));
+  /** Moves what is pending to the backlog. */
+  private putBack(nowMs: number): Backlog {
+    const backlog = (this.backlog ??= this.options.backlogPolicy.create(this.encoding));
     if (this.pending !== undefined) {
       for (const frame of this.pending.frames()) backlog.add(frame, nowMs);
       this.pending = undefined;
     }
-    return this.settle(backlog, nowMs);
+    return backlog;
   }
 
-  private flushBacklog(flushNumber: number, nowMs: number): void {
-    const { backlog } = this;
-    if (backlog === undefined) return;
+  private flushBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
+    if (!this.survives(backlog.age(nowMs))) return;
     if (!backlog.isEmpty && this.canWrite()) {
-      let bytes = joinFrames(backlog.take(this.window.openBytes), this.identity.format);
-      const isMarkDue = this.window.isMarkDue(bytes.length);
+      let bytes = joinFrames(backlog.take(this.window.openBytes), this.encoding);
+      // What is left waits for a mark, so there has to be one, however little was written.
+      const isMarkDue = this.window.isMarkDue(bytes.length) || !backlog.isEmpty;
       if (isMarkDue) bytes = Buffer.concat([bytes, markBytes(this.markKind, flushNumber)]);
       this.write(bytes, nowMs);
       if (isMarkDue) this.window.marked(flushNumber);
     }
-    if (!this.settle(backlog, nowMs) || !backlog.isEmpty) return;
+    if (!this.survives(backlog.settle(nowMs)) || !backlog.isEmpty) return;
     this.backlog = undefined;
     const report = backlog.report();
     if (report !== undefined) this.reportConflation(report.count, report.forMs);
+    this.closeWhenDrained();
   }
 
-  private settle(backlog: Backlog, nowMs: number): boolean {
-    const fault = backlog.settle(nowMs);
+  /** Closes the client where its backlog says why. */
+  private survives(fault: CloseCode | undefined): boolean {
     if (fault !== undefined) this.startClosing(fault.code, fault.reason);
     return fault === undefined;
   }

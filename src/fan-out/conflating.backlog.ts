@@ -1,6 +1,6 @@
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
 import type { Backlog, ConflationReport } from './backlog.js';
-import type { Frame, WireFormat } from './frame.js';
+import type { Encoding, Frame } from './frame.js';
 
 /**
  * `conflate`: every value until pressure begins, then the newest of each series. `merge`: the newest of each series in
@@ -35,7 +35,7 @@ export class ConflatingBacklog implements Backlog {
   private lastReport: ConflationReport | undefined;
 
   constructor(
-    private readonly format: WireFormat,
+    private readonly encoding: Encoding,
     private readonly options: ConflationOptions,
   ) {}
 
@@ -56,7 +56,7 @@ export class ConflatingBacklog implements Backlog {
     const frames: Frame[] = [];
     let takenBytes = 0;
     for (const [key, { frame }] of this.waiting) {
-      const frameBytes = frame.bytes(this.format).length;
+      const frameBytes = frame.bytes(this.encoding).length;
       if (frames.length > 0 && takenBytes + frameBytes > maxBytes) break;
       takenBytes += frameBytes;
       frames.push(frame);
@@ -66,16 +66,19 @@ export class ConflatingBacklog implements Backlog {
     return frames;
   }
 
+  age(nowMs: number): CloseCode | undefined {
+    const [oldest] = this.waiting.values();
+    const isOld = oldest !== undefined && nowMs - oldest.sinceMs >= this.options.conflateAfterMs;
+    return isOld ? this.beginPressure(nowMs) : undefined;
+  }
+
   settle(nowMs: number): CloseCode | undefined {
     if (this.isEmpty) {
       this.endPressure(nowMs);
       return undefined;
     }
-    if (this.pressureSinceMs === undefined && this.isUnderPressure(nowMs)) {
-      if (this.options.delivery === 'disconnect') return CloseCodes.tooSlow;
-      this.beginPressure(nowMs);
-    }
-    return this.bytes > this.options.maxOutboxBytes ? CloseCodes.outboxFull : undefined;
+    const fault = this.isOverBudget ? this.beginPressure(nowMs) : this.age(nowMs);
+    return fault ?? (this.isOverBudget ? CloseCodes.outboxFull : undefined);
   }
 
   report(): ConflationReport | undefined {
@@ -84,18 +87,20 @@ export class ConflatingBacklog implements Backlog {
     return report;
   }
 
-  private isUnderPressure(nowMs: number): boolean {
-    if (this.bytes > this.options.maxOutboxBytes) return true;
-    const [oldest] = this.waiting.values();
-    return oldest !== undefined && nowMs - oldest.sinceMs >= this.options.conflateAfterMs;
+  /** A single frame may be larger than the budget, as it may be larger than the in-flight window. */
+  private get isOverBudget(): boolean {
+    return this.bytes > this.options.maxOutboxBytes && this.waiting.size > 1;
   }
 
-  private beginPressure(nowMs: number): void {
+  private beginPressure(nowMs: number): CloseCode | undefined {
+    if (this.pressureSinceMs !== undefined) return undefined;
+    if (this.options.delivery === 'disconnect') return CloseCodes.tooSlow;
     this.pressureSinceMs = nowMs;
     const all = [...this.waiting.values()];
     this.waiting.clear();
     this.bytes = 0;
     for (const { frame, sinceMs } of all) this.put(frame, frame.conflationKey, sinceMs);
+    return undefined;
   }
 
   private endPressure(nowMs: number): void {
@@ -108,12 +113,12 @@ export class ConflatingBacklog implements Backlog {
 
   private put(frame: Frame, conflationKey: string | undefined, sinceMs: number): void {
     const replaced = conflationKey === undefined ? undefined : this.waiting.get(conflationKey);
-    this.bytes += frame.bytes(this.format).length;
+    this.bytes += frame.bytes(this.encoding).length;
     if (replaced === undefined) {
       this.waiting.set(conflationKey ?? this.nextOwnKey++, { frame, sinceMs });
       return;
     }
-    this.bytes -= replaced.frame.bytes(this.format).length;
+    this.bytes -= replaced.frame.bytes(this.encoding).length;
     this.conflatedCount += 1;
     replaced.frame = frame;
   }

@@ -24,7 +24,13 @@ export class FlushLane {
     private readonly onDirty: () => void,
     /** 0: at the end of the tick. */
     readonly intervalMs: number,
+    private readonly nextFlushNumber: () => number,
   ) {}
+
+  /** Flushes one client out of turn. */
+  flushNow(client: Flushable): void {
+    client.flush(this.nextFlushNumber(), performance.now());
+  }
 
   mark(client: Flushable): void {
     if (this.dirty.push(client) === 1) this.onDirty();
@@ -42,7 +48,10 @@ export class FlushLane {
       running[this.runIndex++]?.flush(flushNumber, nowMs);
       if (this.runIndex % FLUSHES_BETWEEN_CLOCK_READS === 0 && performance.now() >= deadlineMs) break;
     }
-    return this.runIndex === running.length;
+    if (this.runIndex < running.length) return false;
+    this.running = [];
+    this.runIndex = 0;
+    return true;
   }
 
   private beginRun(): void {
@@ -67,14 +76,17 @@ export class FlushQueue {
 
   /** `flushIntervalMs` holds raw data back to join more of them; alarms always go at the end of the tick. */
   constructor(options: { flushIntervalMs: number }) {
-    this.alarms = new FlushLane(() => this.scheduleNow(), 0);
-    this.rawData = new FlushLane(() => this.scheduleRawData(), options.flushIntervalMs);
+    const nextFlushNumber = () => (this.flushNumber += 1);
+    this.alarms = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
+    this.rawData = new FlushLane(() => this.scheduleRawData(), options.flushIntervalMs, nextFlushNumber);
   }
 
   /** Flushes everything now, as before a shutdown. */
   flushAll(): void {
-    this.isRawDataDue = true;
-    while (!this.alarms.isIdle || !this.rawData.isIdle) this.flush(Infinity);
+    while (!this.alarms.isIdle || !this.rawData.isIdle) {
+      this.isRawDataDue = true;
+      this.flush(Infinity);
+    }
   }
 
   close(): void {

@@ -51,8 +51,10 @@ function checkObject(value: object, path: string, depth: number): void {
   if (depth > MAX_DEPTH) {
     throw new UnencodableError(path.slice(0, 64), `is nested deeper than ${MAX_DEPTH} levels, or circular`);
   }
+  if (ArrayBuffer.isView(value))
+    throw new UnencodableError(path || 'the object', `is a ${value.constructor.name}, which JSON cannot carry`);
   if ('toJSON' in value && typeof value.toJSON === 'function') {
-    if (value instanceof Date && Number.isNaN(value.getTime())) throw new UnencodableError(path, 'is an invalid date');
+    checkReplacement(value as { toJSON(): unknown }, path, depth);
     return;
   }
   if (Array.isArray(value)) {
@@ -67,6 +69,17 @@ function checkObject(value: object, path: string, depth: number): void {
   for (const name of Object.keys(value)) {
     check((value as Record<string, unknown>)[name], path === '' ? name : `${path}.${name}`, depth + 1);
   }
+}
+
+/** What stands in the place of an object with a toJSON of its own. */
+function checkReplacement(value: { toJSON(): unknown }, path: string, depth: number): void {
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) throw new UnencodableError(path, 'is an invalid date');
+    return;
+  }
+  const replacement = value.toJSON();
+  if (replacement === undefined) throw new UnencodableError(path || 'the object', 'has a toJSON that gives nothing');
+  check(replacement, path, depth + 1);
 }
 
 function isLossy(value: object): boolean {

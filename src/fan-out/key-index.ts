@@ -7,20 +7,27 @@ interface ClientsOfType<C> {
   readonly byBusinessId: Map<string, Set<C>>;
 }
 
+/** A key that a client is subscribed to, and what it asked for. */
+export interface Subscription extends KeyAddress {
+  /** At most this many values of each series a second; undefined: all of them. */
+  readonly maxFrequencyHz?: number | undefined;
+}
+
 /**
  * Who subscribed to what. Parts are compared whole. Finding the clients of a push costs one look-up for each way to
  * match and one step a match; clients that do not match cost nothing.
  */
 export class KeyIndex<C> {
   private readonly byType = new Map<string, ClientsOfType<C>>();
-  private readonly subscriptions = new Map<C, Map<string, KeyAddress>>();
+  private readonly subscriptions = new Map<C, Map<string, Subscription>>();
 
-  /** False where the client has this subscription already. */
-  add(client: C, { businessType, businessId }: KeyAddress): boolean {
-    const own = this.subscriptions.get(client) ?? new Map<string, KeyAddress>();
+  /** False where the client has this subscription already; then only what it asks for changes. */
+  add(client: C, { businessType, businessId, maxFrequencyHz }: Subscription): boolean {
+    const own = this.subscriptions.get(client) ?? new Map<string, Subscription>();
     const id = subscriptionId(businessType, businessId);
-    if (own.has(id)) return false;
-    own.set(id, { businessType, businessId });
+    const isNew = !own.has(id);
+    own.set(id, { businessType, businessId, ...(maxFrequencyHz === undefined ? {} : { maxFrequencyHz }) });
+    if (!isNew) return false;
     this.subscriptions.set(client, own);
     this.setFor(businessType, businessId).add(client);
     return true;
@@ -46,7 +53,7 @@ export class KeyIndex<C> {
     return this.subscriptions.get(client)?.has(subscriptionId(businessType, businessId)) ?? false;
   }
 
-  subscriptionsOf(client: C): KeyAddress[] {
+  subscriptionsOf(client: C): Subscription[] {
     return [...(this.subscriptions.get(client)?.values() ?? [])];
   }
 
@@ -80,6 +87,14 @@ export class KeyIndex<C> {
     if (businessId !== undefined) return own.has(subscriptionId(businessType, businessId));
     for (const subscription of own.values()) if (subscription.businessType === businessType) return true;
     return false;
+  }
+
+  /** How far apart values of a series go to the client, by the fastest of its subscriptions that match; 0: all of them. */
+  intervalMs(client: C, businessType: string, businessId: string): number {
+    const own = this.subscriptions.get(client);
+    const exact = own?.get(subscriptionId(businessType, businessId));
+    const wide = own?.get(subscriptionId(businessType, ANY_BUSINESS_ID));
+    return Math.min(subscriptionIntervalMs(exact), subscriptionIntervalMs(wide));
   }
 
   /** Number of types known; 0 when the last client is gone. */
@@ -119,4 +134,9 @@ export class KeyIndex<C> {
 /** Parts hold no control characters, so NUL separates. */
 function subscriptionId(businessType: string, businessId: string): string {
   return `${businessType}\0${businessId}`;
+}
+
+function subscriptionIntervalMs(subscription: Subscription | undefined): number {
+  if (subscription === undefined) return Infinity;
+  return subscription.maxFrequencyHz === undefined ? 0 : 1000 / subscription.maxFrequencyHz;
 }

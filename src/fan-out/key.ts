@@ -34,3 +34,8 @@ export function alarmKey(clientId: string): string {
 export function conflationKey(businessType: string, businessId: string, series: string): string {
   return `${businessType}\0${businessId}\0${series}`;
 }
+
+export function addressOfConflationKey(key: string): { businessType: string; businessId: string } {
+  const [businessType = '', businessId = ''] = key.split('\0', 2);
+  return { businessType, businessId };
+}

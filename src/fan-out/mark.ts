@@ -8,6 +8,7 @@ import { pingFrame, textFrame } from './frame.js';
  */
 export const MarkKind = { ping: 0, both: 1, message: 2 } as const;
 export type MarkKind = (typeof MarkKind)[keyof typeof MarkKind];
+export const MARK_KINDS = 3;
 
 /** The payload of a mark's ping, so that its pong is told from the heartbeat's, which is empty. */
 const PING_PREFIX = 'm';

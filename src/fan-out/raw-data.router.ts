@@ -1,18 +1,23 @@
 import type { KeyAddress } from '../protocol/messages.js';
+import { addressOfConflationKey } from './key.js';
 import { Client, type ClientIdentity, type ClientOptions } from './client.js';
 import type { Frame } from './frame.js';
-import { KeyIndex } from './key-index.js';
+import { KeyIndex, type Subscription } from './key-index.js';
 import type { KeyScope } from './key-scope.js';
+import { RateClock, RateGate } from './rate-gate.js';
 import type { Sink } from './sink.js';
 
 /** A connection of the raw-data gateway. */
 export class RawDataClient extends Client {
+  /** Made with the first subscription that limits its frequency. */
+  rateGate: RateGate | undefined;
+
   constructor(
     identity: ClientIdentity,
     sink: Sink,
     options: ClientOptions,
     /** The path's own key, subscribed to at the start. */
-    readonly address: KeyAddress,
+    readonly address: Subscription,
     readonly keyScope: KeyScope | undefined,
   ) {
     super(identity, sink, options);
@@ -41,6 +46,12 @@ export interface RawDataPush {
   readonly filter: ((client: RawDataClient) => boolean) | undefined;
 }
 
+/** Where the clients of a push are found: in any of the sets, where `matches` says so. */
+interface Candidates {
+  readonly sets: Iterable<Iterable<RawDataClient> | undefined>;
+  readonly matches?: (client: RawDataClient) => boolean;
+}
+
 /** Routes raw data to the outboxes of the clients that they match. Knows no socket. */
 export class RawDataRouter {
   private readonly index = new KeyIndex<RawDataClient>();
@@ -48,13 +59,15 @@ export class RawDataRouter {
   private readonly byUserName = new Map<string, Set<RawDataClient>>();
   private pushNumber = 0;
 
+  private readonly rateClock = new RateClock();
+
   add(client: RawDataClient): void {
     const { clientId, userName } = client.identity;
     this.byClientId.set(clientId, client);
     const ofUser = this.byUserName.get(userName);
     if (ofUser === undefined) this.byUserName.set(userName, new Set([client]));
     else ofUser.add(client);
-    this.index.add(client, client.address);
+    this.subscribe(client, client.address);
   }
 
   remove(client: RawDataClient): void {
@@ -64,21 +77,30 @@ export class RawDataRouter {
     ofUser?.delete(client);
     if (ofUser?.size === 0) this.byUserName.delete(userName);
     this.index.removeAll(client);
+    client.rateGate?.clear();
   }
 
-  subscribe(client: RawDataClient, address: KeyAddress): boolean {
-    return this.index.add(client, address);
+  subscribe(client: RawDataClient, subscription: Subscription): boolean {
+    if (subscription.maxFrequencyHz !== undefined) {
+      client.rateGate ??= new RateGate((frame) => client.offer(frame), this.rateClock);
+    }
+    return this.index.add(client, subscription);
   }
 
   unsubscribe(client: RawDataClient, address: KeyAddress): boolean {
-    return this.index.remove(client, address);
+    const wasSubscribed = this.index.remove(client, address);
+    client.rateGate?.retain((key) => {
+      const { businessType, businessId } = addressOfConflationKey(key);
+      return this.index.matches(client, businessType, businessId);
+    });
+    return wasSubscribed;
   }
 
   isSubscribed(client: RawDataClient, address: KeyAddress): boolean {
     return this.index.has(client, address);
   }
 
-  subscriptionsOf(client: RawDataClient): KeyAddress[] {
+  subscriptionsOf(client: RawDataClient): Subscription[] {
     return this.index.subscriptionsOf(client);
   }
 
@@ -86,63 +108,80 @@ export class RawDataRouter {
     return this.index.countOf(client);
   }
 
+  /** Offers to one client past its rate limits; what waits there of the same series is out of date by then. */
+  offerNow(client: RawDataClient, frame: Frame): void {
+    if (client.rateGate === undefined) client.offer(frame);
+    else client.rateGate.offer(frame, 0, performance.now());
+  }
+
   /** Offers the frame to every client that the push matches, once each, and returns how many those are. */
   route(push: RawDataPush): number {
-    this.pushNumber += 1;
-    if (push.to !== undefined) return this.routeTo(push, push.to);
-    const { businessType, businessId } = push;
-    if (businessId === undefined) {
-      return this.offerAll(this.byClientId.values(), push, (client) => mayHearBroadcast(client, businessType));
-    }
-    return (
-      this.offerAll(this.index.exact(businessType, businessId), push) +
-      this.offerAll(this.index.wide(businessType), push)
-    );
-  }
-
-  private routeTo(push: RawDataPush, to: PushTarget): number {
-    const { businessType, businessId, userName, clientId } = to;
-    const matchesKey =
-      businessType === undefined
-        ? undefined
-        : (client: RawDataClient) => this.index.matches(client, businessType, businessId);
-    if (clientId !== undefined) {
-      const client = this.byClientId.get(clientId);
-      if (client === undefined || (userName !== undefined && client.identity.userName !== userName)) return 0;
-      return this.offerAll([client], push, matchesKey);
-    }
-    if (userName !== undefined) return this.offerAll(this.byUserName.get(userName), push, matchesKey);
-    if (businessType === undefined) return 0;
-    if (businessId !== undefined) {
-      return (
-        this.offerAll(this.index.exact(businessType, businessId), push) +
-        this.offerAll(this.index.wide(businessType), push)
-      );
-    }
+    const { filter } = push;
     let matched = 0;
-    for (const clients of this.index.ofType(businessType)) matched += this.offerAll(clients, push);
-    return matched;
-  }
-
-  private offerAll(
-    clients: Iterable<RawDataClient> | undefined,
-    push: RawDataPush,
-    matches?: (client: RawDataClient) => boolean,
-  ): number {
-    if (clients === undefined) return 0;
-    const { pushNumber } = this;
-    const { frame, except, filter } = push;
-    let matched = 0;
-    for (const client of clients) {
-      if (client.lastPushNumber === pushNumber) continue;
-      client.lastPushNumber = pushNumber;
-      if (client.identity.clientId === except) continue;
-      if (matches !== undefined && !matches(client)) continue;
-      if (filter !== undefined && !filter(client)) continue;
-      client.offer(frame);
+    if (filter === undefined) {
+      this.forEachMatch(push, (client) => {
+        this.offer(client, push);
+        matched += 1;
+      });
+      return matched;
+    }
+    // A filter is the application's and may push, subscribe or disconnect: it runs when the walk is over.
+    const candidates: RawDataClient[] = [];
+    this.forEachMatch(push, (client) => candidates.push(client));
+    for (const client of candidates) {
+      if (!filter(client)) continue;
+      this.offer(client, push);
       matched += 1;
     }
     return matched;
+  }
+
+  private forEachMatch(push: RawDataPush, visit: (client: RawDataClient) => void): void {
+    this.pushNumber += 1;
+    const { pushNumber } = this;
+    const { sets, matches } = push.to === undefined ? this.addressed(push) : this.targeted(push.to);
+    for (const clients of sets) {
+      if (clients === undefined) continue;
+      for (const client of clients) {
+        if (client.lastPushNumber === pushNumber) continue;
+        client.lastPushNumber = pushNumber;
+        if (client.state !== 'open' || client.identity.clientId === push.except) continue;
+        if (matches === undefined || matches(client)) visit(client);
+      }
+    }
+  }
+
+  private addressed({ businessType, businessId }: RawDataPush): Candidates {
+    if (businessId !== undefined) return { sets: this.subscribersOf(businessType, businessId) };
+    return { sets: [this.byClientId.values()], matches: (client) => mayHearBroadcast(client, businessType) };
+  }
+
+  private targeted({ businessType, businessId, userName, clientId }: PushTarget): Candidates {
+    const matches = (client: RawDataClient) =>
+      (userName === undefined || client.identity.userName === userName) &&
+      (businessType === undefined || this.index.matches(client, businessType, businessId));
+    if (clientId !== undefined) {
+      const client = this.byClientId.get(clientId);
+      return { sets: client === undefined ? [] : [[client]], matches };
+    }
+    if (userName !== undefined) return { sets: [this.byUserName.get(userName)], matches };
+    if (businessType === undefined) return { sets: [] };
+    if (businessId !== undefined) return { sets: this.subscribersOf(businessType, businessId) };
+    return { sets: this.index.ofType(businessType) };
+  }
+
+  private subscribersOf(businessType: string, businessId: string): Candidates['sets'] {
+    return [this.index.exact(businessType, businessId), this.index.wide(businessType)];
+  }
+
+  private offer(client: RawDataClient, push: RawDataPush): void {
+    if (client.rateGate === undefined) client.offer(push.frame);
+    else client.rateGate.offer(push.frame, this.intervalMs(client, push), performance.now());
+  }
+
+  /** What was asked for of a key does not hold back what is pushed to the client itself, or to everybody. */
+  private intervalMs(client: RawDataClient, { businessType, businessId, to }: RawDataPush): number {
+    return to !== undefined || businessId === undefined ? 0 : this.index.intervalMs(client, businessType, businessId);
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { organisationCovers } from '../access/principal.js';
@@ -12,21 +13,28 @@ import { AlarmRegistry } from '../registry/alarm.registry.js';
 import { AlarmTail } from '../registry/alarm.tail.js';
 import { openConnection } from './connection.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
-import type { PushSocket } from './push.socket.js';
+import { isCompressed, type PushSocket } from './push.socket.js';
 import type { Admission } from './upgrade.gate.js';
-import { WsSink } from './ws.sink.js';
+import { createSink } from './ws.sink.js';
 
 /** `/ws/alarm`: alarms for every operator's device. */
 @WebSocketGateway({ path: '/push-gateway/alarm', [PUSH_GATEWAY]: 'alarm' })
-export class AlarmGateway implements OnGatewayInit, OnGatewayConnection {
+export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap {
+  private server: unknown;
+
   constructor(
     private readonly options: PushOptions,
     private readonly registry: AlarmRegistry,
     private readonly tail: AlarmTail,
   ) {}
 
+  /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
   afterInit(server: unknown): void {
-    assertPushServer(server);
+    this.server = server;
+  }
+
+  onApplicationBootstrap(): void {
+    assertPushServer(this.server);
   }
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
@@ -40,8 +48,9 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection {
         userName: principal.userName ?? '',
         remoteAddress: handshake.remoteAddress,
         format,
+        isCompressed: isCompressed(socket, request.socket),
       },
-      new WsSink(socket, request.socket),
+      createSink(socket, request.socket),
       alarmFilter,
       { covers: (orgId) => organisationCovers(principal, orgId) },
     );

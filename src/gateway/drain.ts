@@ -45,17 +45,19 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
   async beforeApplicationShutdown(): Promise<void> {
     const registries: ClientRegistry<Client>[] = [this.alarmRegistry, this.rawDataRegistry];
     this.flushQueue.flushAll();
-    for (const registry of registries) registry.closeAll(CloseCodes.drain);
-    const isDone = await this.waitUntilEmpty(registries);
-    if (!isDone) this.logger.warn('some clients did not close before the drain deadline and are cut');
-    for (const registry of registries) {
-      for (const client of registry.all()) client.terminate();
+    const deadlineMs = this.options.drainDeadlineMs - ENDING_MS;
+    // First everybody is sent what was pushed to them, then who is too slow for that is closed all the same.
+    for (const client of clientsOf(registries)) client.drain(CloseCodes.drain);
+    if (!(await this.waitUntilEmpty(registries, deadlineMs / 2))) {
+      for (const client of clientsOf(registries)) client.close(CloseCodes.drain);
+      const isEmpty = await this.waitUntilEmpty(registries, deadlineMs / 2);
+      if (!isEmpty) this.logger.warn('some clients did not close before the drain deadline and are cut');
     }
+    for (const client of clientsOf(registries)) client.terminate();
     this.flushQueue.close();
   }
 
-  private async waitUntilEmpty(registries: readonly ClientRegistry<Client>[]): Promise<boolean> {
-    const deadlineMs = this.options.drainDeadlineMs - ENDING_MS;
+  private async waitUntilEmpty(registries: readonly ClientRegistry<Client>[], deadlineMs: number): Promise<boolean> {
     const empty = Promise.all(registries.map((registry) => registry.whenEmpty())).then(() => true);
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), deadlineMs)));
@@ -65,4 +67,8 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
       clearTimeout(timer);
     }
   }
+}
+
+function clientsOf(registries: readonly ClientRegistry<Client>[]): Client[] {
+  return registries.flatMap((registry) => [...registry.all()]);
 }

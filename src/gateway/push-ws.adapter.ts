@@ -5,9 +5,9 @@ import { WsAdapter } from '@nestjs/platform-ws';
 import { PushOptions } from '../push.options.js';
 import { PUSH_GATEWAY } from './gateway.metadata.js';
 import { type GatewayName, type GatewayRoute, GatewayRoutes } from './gateway.routes.js';
-import { PushServer, PushSocket } from './push.socket.js';
+import { PushServer, PushSocket, suitableExtensions } from './push.socket.js';
 import { refuseUpgrade } from './refusal.js';
-import { UpgradeGate } from './upgrade.gate.js';
+import { NOT_SERVING, UpgradeGate } from './upgrade.gate.js';
 
 /** What the adapter needs of an application; every INestApplication has it. */
 export interface ApplicationHost {
@@ -37,6 +37,8 @@ export class PushWsAdapter extends WsAdapter {
   private readonly log = new Logger(PushWsAdapter.name);
   private readonly pushServers = new Map<GatewayName, PushServer>();
   private readonly delegateListeners: UpgradeListener[] = [];
+  /** Sockets whose upgrade is still being decided. */
+  private readonly pendingSockets = new Set<Duplex>();
   private stopListening: (() => void) | undefined;
 
   constructor(
@@ -73,6 +75,8 @@ export class PushWsAdapter extends WsAdapter {
   }
 
   override async close(server: never): Promise<void> {
+    // An HTTP server does not close while one of its sockets is open.
+    for (const socket of this.pendingSockets) refuseUpgrade(socket, NOT_SERVING);
     if (this.isOurs(server)) await super.close(server);
     else await this.options.delegate?.close(server);
   }
@@ -157,11 +161,16 @@ export class PushWsAdapter extends WsAdapter {
     socket: Duplex,
     head: Buffer,
   ): Promise<void> {
-    const decision = await this.app.get(UpgradeGate, { strict: false }).decide(request, route, 'upgrade');
+    this.pendingSockets.add(socket);
+    const gate = this.app.get(UpgradeGate, { strict: false });
+    const decision = await gate.decide(request, route, 'upgrade').finally(() => this.pendingSockets.delete(socket));
+    // Whoever went away meanwhile has given its place back with its socket.
+    if (socket.destroyed || socket.writableEnded) return;
     if (!('admission' in decision)) {
       refuseUpgrade(socket, decision);
       return;
     }
+    offerSuitableExtensions(request);
     server.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignoreError);
       server.emit('connection', webSocket, request, decision.admission);
@@ -201,6 +210,12 @@ function pathOf(request: IncomingMessage): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function offerSuitableExtensions({ headers }: IncomingMessage): void {
+  const extensions = suitableExtensions(headers['sec-websocket-extensions'] ?? '');
+  if (extensions === '') delete headers['sec-websocket-extensions'];
+  else headers['sec-websocket-extensions'] = extensions;
 }
 
 function ignoreError(): void {}

@@ -1,35 +1,44 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { Frame, WireFormat } from '../fan-out/frame.js';
 import { partFault, rawDataKey } from '../fan-out/key.js';
 import type { RawDataClient } from '../fan-out/raw-data.router.js';
 import { BadMessageError, type ClientMessage, type Ref } from '../protocol/client-message.js';
-import { ANY_BUSINESS_ID, type KeyAddress, serverMessage } from '../protocol/messages.js';
+import { ANY_BUSINESS_ID, type KeyAddress, serverMessage, type SubscriptionRequest } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { openConnection } from './connection.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
-import type { PushSocket } from './push.socket.js';
+import { isCompressed, type PushSocket } from './push.socket.js';
 import type { Admission } from './upgrade.gate.js';
-import { WsSink } from './ws.sink.js';
+import { createSink } from './ws.sink.js';
 
 /** `/ws/rowdata/:businessType/:businessId/:userName`: live telemetry. */
 @WebSocketGateway({ path: '/push-gateway/raw-data', [PUSH_GATEWAY]: 'rawData' })
-export class RawDataGateway implements OnGatewayInit, OnGatewayConnection {
+export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap {
+  private server: unknown;
+
   constructor(
     private readonly options: PushOptions,
     private readonly registry: RawDataRegistry,
   ) {}
 
+  /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
   afterInit(server: unknown): void {
-    assertPushServer(server);
+    this.server = server;
+  }
+
+  onApplicationBootstrap(): void {
+    assertPushServer(this.server);
   }
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
     const { handshake, format } = admission;
+    const { maxFrequencyHz, snapshot, history } = admission.subscription;
     const { businessType = '', businessId = '', userName = '' } = handshake.parameters;
     const clientId = randomUUID();
     const client = this.registry.createClient(
@@ -39,12 +48,16 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection {
         userName,
         remoteAddress: handshake.remoteAddress,
         format,
+        isCompressed: isCompressed(socket, request.socket),
       },
-      new WsSink(socket, request.socket),
-      { businessType, businessId },
+      createSink(socket, request.socket),
+      { businessType, businessId, maxFrequencyHz },
       undefined,
     );
-    openConnection(socket, client, this.registry, this.handleMessage, () => this.greet(client));
+    openConnection(socket, client, this.registry, this.handleMessage, () => {
+      this.greet(client);
+      this.sendSnapshot(client, { businessType, businessId, snapshot, history });
+    });
   }
 
   private greet(client: RawDataClient): void {
@@ -53,12 +66,18 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection {
     client.offer(Frame.text(serverMessage('ready', { clientId: client.clientId, heartbeatMs })));
   }
 
+  /** Nothing is pushed between the subscription and this, so there is neither gap nor duplicate. */
+  private sendSnapshot(client: RawDataClient, { snapshot, history = 0, ...address }: SubscriptionRequest): void {
+    if (snapshot === true || history > 0) this.registry.sendSnapshot(client, address, history);
+  }
+
   private readonly handleMessage = (client: RawDataClient, message: ClientMessage): boolean => {
     switch (message.event) {
       case 'subscribe': {
         checkKeys(message.data.keys, message.ref);
         const result = this.registry.subscribe(client, message.data.keys);
         client.offer(Frame.text(serverMessage('subscribed', result, refOf(message.ref))));
+        for (const key of result.keys) this.sendSnapshot(client, key);
         return true;
       }
       case 'unsubscribe': {

@@ -10,6 +10,7 @@ import type { AlarmFilter } from '../fan-out/alarm.router.js';
 import { WireFormat } from '../fan-out/frame.js';
 import { PushOptions } from '../push.options.js';
 import { parseAlarmFilter } from './alarm-filter.query.js';
+import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
 import { type GatewayRoute } from './gateway.routes.js';
 import { NodeState } from './node-state.js';
 import type { Refusal } from './refusal.js';
@@ -26,13 +27,19 @@ export interface Admission {
   readonly handshake: Handshake;
   readonly principal: Principal;
   readonly format: WireFormat;
+  /** What the query of the alarm path asks for. */
   readonly alarmFilter: AlarmFilter;
+  /** What the query of the raw-data path asks for. */
+  readonly subscription: SubscriptionQuery;
 }
 
 /** Has to be called once, when the connection's place is free again. */
 export type Release = () => void;
 
-const NOT_SERVING: Refusal = {
+/** An authenticator that takes longer refuses the connection (503), so that a pending upgrade never holds its place for good. */
+const AUTHENTICATION_DEADLINE_MS = 5000;
+
+export const NOT_SERVING: Refusal = {
   status: 503,
   error: 'unavailable',
   message: 'this node is starting or shutting down: try again, perhaps at another node',
@@ -106,17 +113,19 @@ export class UpgradeGate {
     const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
     const alarmFilter = parseAlarmFilter(query);
     if (isRefusal(alarmFilter)) return alarmFilter;
+    const subscription = parseSubscription(query);
+    if (isRefusal(subscription)) return subscription;
     const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
     const principal = await this.authenticate(handshake);
     if (isRefusal(principal)) return principal;
     // Meanwhile the node may have begun to shut down.
     if (!this.state.isServing) return NOT_SERVING;
-    return { handshake, principal, format, alarmFilter };
+    return { handshake, principal, format, alarmFilter, subscription };
   }
 
   private async authenticate(handshake: Handshake): Promise<Principal | Refusal> {
     try {
-      return await this.authenticator.authenticate(handshake);
+      return await withDeadline(this.authenticator.authenticate(handshake), AUTHENTICATION_DEADLINE_MS);
     } catch (cause) {
       if (cause instanceof AuthenticationError) {
         return { status: cause.status, error: cause.reason, message: cause.message };
@@ -131,6 +140,19 @@ export class UpgradeGate {
       `refused ${refusal.status} ${refusal.error} from ${request.socket.remoteAddress ?? 'a closed socket'}`,
     );
     return refusal;
+  }
+}
+
+async function withDeadline<T>(work: T | Promise<T>, deadlineMs: number): Promise<T> {
+  if (!(work instanceof Promise)) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the authenticator did not answer within ${deadlineMs} ms`)), deadlineMs);
+  });
+  try {
+    return await Promise.race([work, deadline]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

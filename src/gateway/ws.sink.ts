@@ -1,27 +1,24 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
+import { splitFrames } from '../fan-out/frame.js';
 import type { Sink } from '../fan-out/sink.js';
 
 /** Compared as a number, since an application may hold another copy of ws. */
 const OPEN = 1;
 
-/**
- * The socket of one connection. Our frames are whole and uncompressed by ws, and ws writes whole frames too (pong,
- * close), so both may write to the same socket. Behind a close frame nothing may follow (RFC 6455 section 5.5.1), hence
- * the look at the state before every write.
- */
-export class WsSink implements Sink {
-  constructor(
-    private readonly webSocket: WebSocket,
-    private readonly socket: Duplex,
-  ) {}
+/** Writes to the upgrade's own socket where that is one of Node's, TLS included, else through ws. */
+export function createSink(webSocket: WebSocket, socket: Duplex): Sink {
+  return socket instanceof Socket ? new WsSink(webSocket, socket) : new WsSendSink(webSocket);
+}
 
-  get bufferedBytes(): number {
-    return this.socket.writableLength;
-  }
+abstract class WebSocketSink implements Sink {
+  constructor(protected readonly webSocket: WebSocket) {}
+
+  abstract readonly bufferedBytes: number;
 
   write(frames: Buffer): void {
-    if (this.webSocket.readyState === OPEN) this.socket.write(frames);
+    if (this.webSocket.readyState === OPEN) this.writeFrames(frames);
   }
 
   close(code: number, reason: string): void {
@@ -30,5 +27,43 @@ export class WsSink implements Sink {
 
   terminate(): void {
     this.webSocket.terminate();
+  }
+
+  protected abstract writeFrames(frames: Buffer): void;
+}
+
+/**
+ * The socket of one connection. Our frames are whole, and ws writes whole frames too (pong, close), so both may write
+ * to the same socket. Behind a close frame nothing may follow (RFC 6455 section 5.5.1), hence the look at the state
+ * before every write.
+ */
+export class WsSink extends WebSocketSink {
+  constructor(
+    webSocket: WebSocket,
+    private readonly socket: Duplex,
+  ) {
+    super(webSocket);
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  protected override writeFrames(frames: Buffer): void {
+    this.socket.write(frames);
+  }
+}
+
+/** For an HTTP server that brings sockets of its own: the frames are taken apart, and ws frames them again. */
+export class WsSendSink extends WebSocketSink {
+  get bufferedBytes(): number {
+    return this.webSocket.bufferedAmount;
+  }
+
+  protected override writeFrames(frames: Buffer): void {
+    for (const { isText, payload } of splitFrames(frames)) {
+      if (isText) this.webSocket.send(payload, { binary: false, compress: false });
+      else this.webSocket.ping(payload);
+    }
   }
 }

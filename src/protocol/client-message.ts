@@ -22,7 +22,8 @@ export class BadMessageError extends Error {
 const MAX_REF_LENGTH = 64;
 const MAX_EVENT_LENGTH = 64;
 const MAX_KEYS_A_MESSAGE = 1000;
-const MAX_FREQUENCY_HZ = 1000;
+/** A client's rate limit is at most this; without one it gets every value. */
+export const MAX_FREQUENCY_HZ = 1000;
 
 type JsonObject = Record<string, unknown>;
 
@@ -65,7 +66,7 @@ function isObject(value: unknown): value is JsonObject {
 function refOf(ref: unknown): Ref | undefined {
   if (ref === undefined) return undefined;
   if (typeof ref === 'string' && ref.length <= MAX_REF_LENGTH) return ref;
-  if (typeof ref === 'number') return ref;
+  if (typeof ref === 'number' && Number.isFinite(ref)) return ref;
   throw new BadMessageError(`"ref" must be a number or a string of at most ${MAX_REF_LENGTH} characters`);
 }
 

@@ -9,7 +9,7 @@ import {
 import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
 import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
-import type { Frame } from '../fan-out/frame.js';
+import { Frame } from '../fan-out/frame.js';
 import type { Sink } from '../fan-out/sink.js';
 import { PushOptions } from '../push.options.js';
 import { ClientRegistry } from './client.registry.js';
@@ -19,15 +19,23 @@ import { ClientRegistry } from './client.registry.js';
 export class AlarmRegistry extends ClientRegistry<AlarmClient> {
   private readonly clientOptions: ClientOptions;
 
-  constructor(options: PushOptions, flushQueue: FlushQueue) {
+  constructor(
+    private readonly options: PushOptions,
+    flushQueue: FlushQueue,
+  ) {
     super(new Logger(AlarmRegistry.name));
     this.clientOptions = {
       lane: flushQueue.alarms,
-      backlogPolicy: { create: (format) => new ConflatingBacklog(format, { ...options, delivery: 'conflate' }) },
+      backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, { ...options, delivery: 'conflate' }) },
       mergesFlushes: false,
       inFlightBytes: options.inFlightBytes,
       maxOutboxBytes: options.maxOutboxBytes,
     };
+  }
+
+  /** The frame of one alarm, for all clients. */
+  frame(cursor: string, alarmJson: string): Frame {
+    return Frame.alarm(cursor, alarmJson, this.options.compression?.thresholdBytes);
   }
 
   /** Offers one alarm to every client that accepts it; returns how many those are. */

@@ -1,7 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
 import { formatCursor } from '../alarm-log/cursor.js';
-import { Frame } from '../fan-out/frame.js';
 import { AlarmRegistry } from './alarm.registry.js';
 
 const PAGE_ALARMS = 200;
@@ -40,29 +39,31 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
 
   private follow(): void {
     this.isBehind = true;
-    if (this.isReading) return;
-    this.isReading = true;
-    this.readOn()
-      .catch((cause: unknown) =>
-        this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : cause),
-      )
-      .finally(() => (this.isReading = false));
+    if (!this.isReading) void this.readOn();
   }
 
+  /** Ends in the same step as it finds nothing more, so no append falls between. */
   private async readOn(): Promise<void> {
-    while (this.isBehind) {
-      this.isBehind = false;
-      let page: AlarmEntry[];
-      do {
-        page = await this.log.read(this.position, PAGE_ALARMS);
-        for (const entry of page) this.route(entry);
-      } while (page.length === PAGE_ALARMS);
+    this.isReading = true;
+    try {
+      while (this.isBehind) {
+        this.isBehind = false;
+        let page: AlarmEntry[];
+        do {
+          page = await this.log.read(this.position, PAGE_ALARMS);
+          for (const entry of page) this.route(entry);
+        } while (page.length === PAGE_ALARMS);
+      }
+    } catch (cause) {
+      this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
+    } finally {
+      this.isReading = false;
     }
   }
 
   private route({ offset, json, fields }: AlarmEntry): void {
     const cursor = formatCursor({ epoch: this.log.bounds().epoch, offset });
-    this.registry.route(fields, Frame.alarm(cursor, json));
+    this.registry.route(fields, this.registry.frame(cursor, json));
     this.position = offset;
   }
 }

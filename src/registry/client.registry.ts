@@ -2,8 +2,10 @@ import type { Logger } from '@nestjs/common';
 import { filter, firstValueFrom, type Observable } from 'rxjs';
 import type { Client } from '../fan-out/client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
-import type { CloseCode } from '../protocol/close-codes.js';
+import { InvalidPushError, PayloadTooLargeError } from '../push.errors.js';
 import { GuardedSubject } from './guarded.subject.js';
+
+const MAX_BROADCAST_BYTES = 1024 * 1024;
 
 /** What an application sees of a connection. */
 export interface ClientInfo {
@@ -97,13 +99,16 @@ export abstract class ClientRegistry<C extends Client> {
 
   /**
    * Sends a text as it is to every client of this gateway on this node, at most once, outside snapshot and log.
-   * Returns to how many. `except` is a clientId.
+   * Returns to how many. `except` is a clientId. Throws InvalidPushError, or PayloadTooLargeError over 1 MiB.
    */
   broadcast(text: string, options: { except?: string } = {}): number {
+    if (typeof text !== 'string') throw new InvalidPushError('text', 'must be a string');
+    const bytes = Buffer.byteLength(text);
+    if (bytes > MAX_BROADCAST_BYTES) throw new PayloadTooLargeError('the text', bytes, MAX_BROADCAST_BYTES);
     const frame = Frame.text(text);
     let matched = 0;
     for (const client of this.clientsById.values()) {
-      if (client.clientId === options.except) continue;
+      if (client.state !== 'open' || client.clientId === options.except) continue;
       client.offer(frame);
       matched += 1;
     }
@@ -138,11 +143,6 @@ export abstract class ClientRegistry<C extends Client> {
     if (!this.messages.isObserved) return false;
     this.messages.next({ client: clientInfo(client), event, data });
     return true;
-  }
-
-  /** @internal */
-  closeAll(closeCode: CloseCode): void {
-    for (const client of this.clientsById.values()) client.close(closeCode);
   }
 
   /** @internal Resolves once no client is left. */

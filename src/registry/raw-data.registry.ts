@@ -2,17 +2,25 @@ import { Injectable, Logger } from '@nestjs/common';
 import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
 import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
+import { Frame } from '../fan-out/frame.js';
+import type { Subscription } from '../fan-out/key-index.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
+import { LastValues } from '../fan-out/last-values.js';
 import { RawDataClient, type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { Sink } from '../fan-out/sink.js';
 import type { KeyAddress, RefusedKey, SubscriptionRequest } from '../protocol/messages.js';
-import { PushOptions } from '../push.options.js';
-import { ClientRegistry } from './client.registry.js';
+import { type DeliveryFilter, PushOptions } from '../push.options.js';
+import type { RawDatum } from '../push.types.js';
+import { clientInfo, ClientRegistry } from './client.registry.js';
 
 /** The clients of the raw-data gateway: fresh beats complete, so their outboxes conflate. */
 @Injectable()
 export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private readonly router = new RawDataRouter();
+  private readonly lastValues: LastValues;
+  private readonly deliveryFilter: DeliveryFilter | undefined;
+  /** How often the delivery filter threw; each time a datum was not delivered to that client. */
+  filterFailures = 0;
   private readonly clientOptions: ClientOptions;
 
   constructor(
@@ -20,9 +28,15 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     flushQueue: FlushQueue,
   ) {
     super(new Logger(RawDataRegistry.name));
+    this.deliveryFilter = options.deliveryFilter;
+    this.lastValues = new LastValues({
+      history: options.history,
+      maxSeries: options.maxSnapshotSeries,
+      maxBytes: options.maxSnapshotBytes,
+    });
     this.clientOptions = {
       lane: flushQueue.rawData,
-      backlogPolicy: { create: (format) => new ConflatingBacklog(format, options) },
+      backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, options) },
       mergesFlushes: options.delivery === 'merge',
       inFlightBytes: options.inFlightBytes,
       maxOutboxBytes: options.maxOutboxBytes,
@@ -31,14 +45,32 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   /** Offers one push to every client that it matches; returns how many those are. */
   route(push: RawDataPush): number {
+    this.keep(push);
     return this.router.route(push);
+  }
+
+  /** The delivery filter for one datum, or undefined where there is none. One that throws lets nothing through. */
+  filterFor(datum: RawDatum): ((client: RawDataClient) => boolean) | undefined {
+    const { deliveryFilter } = this;
+    if (deliveryFilter === undefined) return undefined;
+    return (client) => {
+      try {
+        const verdict: unknown = deliveryFilter(clientInfo(client), datum);
+        // An async filter is a mistake: its promise is no verdict, and its rejection would end the process.
+        if (verdict instanceof Promise) verdict.catch((cause: unknown) => this.countFilterFailure(cause));
+        return verdict === true;
+      } catch (cause) {
+        this.countFilterFailure(cause);
+        return false;
+      }
+    };
   }
 
   /** @internal */
   createClient(
     identity: ClientIdentity,
     sink: Sink,
-    address: KeyAddress,
+    address: Subscription,
     keyScope: KeyScope | undefined,
   ): RawDataClient {
     return new RawDataClient(identity, sink, this.clientOptions, address, keyScope);
@@ -52,16 +84,42 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const subscribed: SubscriptionRequest[] = [];
     const refused: RefusedKey[] = [];
     for (const key of keys) {
-      const { businessType, businessId } = key;
+      const { businessType, businessId, maxFrequencyHz } = key;
       const reason = this.refusalOf(client, key);
       if (reason !== undefined) {
         refused.push({ businessType, businessId, reason });
         continue;
       }
-      this.router.subscribe(client, { businessType, businessId });
+      this.router.subscribe(client, { businessType, businessId, maxFrequencyHz });
       subscribed.push(key);
     }
     return { keys: subscribed, refused };
+  }
+
+  /**
+   * @internal Offers the last values of an address: of each series up to `history`, oldest first, and then whatever is
+   * pushed. History beyond half of the outbox's budget is left out, the newest value of a series never is.
+   */
+  sendSnapshot(client: RawDataClient, address: KeyAddress, history: number): void {
+    const allSeries = this.lastValues
+      .valuesOf(address, Math.max(1, history))
+      .map((values) => values.filter(({ json }) => this.mayShow(client, json)));
+    let historyBytes = this.options.maxOutboxBytes / 2;
+    for (const values of allSeries) historyBytes -= values.at(-1)?.json.length ?? 0;
+    for (const values of allSeries) {
+      const newest = values.at(-1);
+      if (newest === undefined) continue;
+      const older = values.slice(0, -1);
+      const fitting = older.toReversed().findIndex(({ json }) => (historyBytes -= json.length) < 0);
+      for (const { json } of fitting === -1 ? older : older.slice(older.length - fitting)) {
+        // Without a conflation key: a slow client is to get its history all the same.
+        client.offer(Frame.rawData(json, undefined, this.options.compression?.thresholdBytes));
+      }
+      this.router.offerNow(
+        client,
+        Frame.rawData(newest.json, newest.conflationKey, this.options.compression?.thresholdBytes),
+      );
+    }
   }
 
   /** @internal Returns the keys that the client was subscribed to. */
@@ -70,7 +128,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   }
 
   /** The keys that a client is subscribed to, its path's own first unless it unsubscribed from that. */
-  subscriptions(clientId: string): KeyAddress[] {
+  subscriptions(clientId: string): Subscription[] {
     const client = this.find(clientId);
     return client === undefined ? [] : this.router.subscriptionsOf(client);
   }
@@ -81,6 +139,27 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   protected override onUnregistered(client: RawDataClient): void {
     this.router.remove(client);
+  }
+
+  private keep({ frame, businessType, businessId, to }: RawDataPush): void {
+    const { conflationKey, plainText: json } = frame;
+    if (to !== undefined || businessId === undefined || conflationKey === undefined || this.options.history === 0)
+      return;
+    this.lastValues.keep({ businessType, businessId }, { json, conflationKey });
+  }
+
+  private mayShow(client: RawDataClient, json: string): boolean {
+    if (this.deliveryFilter === undefined) return true;
+    return this.filterFor(JSON.parse(json) as RawDatum)?.(client) === true;
+  }
+
+  private countFilterFailure(cause: unknown): void {
+    // The first failure says what is wrong; a line for each client and datum would drown the log.
+    if (this.filterFailures === 0) {
+      const stack = cause instanceof Error ? cause.stack : String(cause);
+      this.logger.error('the delivery filter threw, so a datum was not delivered', stack);
+    }
+    this.filterFailures += 1;
   }
 
   private refusalOf(client: RawDataClient, key: KeyAddress): RefusedKey['reason'] | undefined {

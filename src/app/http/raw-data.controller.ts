@@ -1,6 +1,4 @@
 import { Body, Controller, HttpCode, Post, Query, UseGuards } from '@nestjs/common';
-import { InvalidPushError } from '../../push.errors.js';
-import { checkRawDatum, encodePayload, MAX_RAW_DATUM_BYTES } from '../../push.rules.js';
 import { PushService } from '../../push.service.js';
 import type { RawDatum } from '../../push.types.js';
 import { JsonBodyGuard } from './json-body.guard.js';
@@ -28,20 +26,12 @@ export class RawDataController {
   @HttpCode(202)
   push(@Body() body: unknown, @Query() query: PushQuery): RawDataAnswer {
     const options = pushOptionsFrom(query);
-    const data = objectsFrom(body);
-    data.forEach((datum, index) => check(datum, Array.isArray(body) ? `[${index}]` : undefined));
-    let matched = 0;
-    for (const datum of data as RawDatum[]) matched += this.pushService.pushRawData(datum, options).matched;
+    const data = objectsFrom(body) as RawDatum[];
+    const [first] = data;
+    const { matched } =
+      !Array.isArray(body) && first !== undefined
+        ? this.pushService.pushRawData(first, options)
+        : this.pushService.pushRawDataAll(data, options);
     return { accepted: data.length, matched };
-  }
-}
-
-/** Everything that pushing could refuse, so that an array is refused before its first datum is sent. */
-function check(datum: object, place: string | undefined): void {
-  try {
-    checkRawDatum(datum as RawDatum);
-    encodePayload(datum, 'raw datum', MAX_RAW_DATUM_BYTES);
-  } catch (cause) {
-    throw cause instanceof InvalidPushError && place !== undefined ? cause.at(place) : cause;
   }
 }

@@ -1,0 +1,108 @@
+import { describe, expect, test } from '@jest/globals';
+import { InFlightWindow } from '../../src/fan-out/in-flight-window.js';
+import { seeded } from '../support/random.js';
+
+describe('InFlightWindow', () => {
+  test('what was written is in flight until a mark behind it comes back', () => {
+    const window = new InFlightWindow(1000);
+    window.wrote(300);
+    window.marked(1);
+    window.wrote(100);
+    expect(window.inFlightBytes).toBe(400);
+    expect(window.openBytes).toBe(600);
+    expect(window.confirm(1)).toBe(true);
+    expect(window.inFlightBytes).toBe(100);
+    expect(window.openBytes).toBe(900);
+  });
+
+  test('a mark is due when this flush completes a quarter of the window', () => {
+    const window = new InFlightWindow(1000);
+    expect(window.isMarkDue(249)).toBe(false);
+    expect(window.isMarkDue(250)).toBe(true);
+    window.wrote(200);
+    expect(window.isMarkDue(49)).toBe(false);
+    expect(window.isMarkDue(50)).toBe(true);
+    window.wrote(50);
+    window.marked(1);
+    expect(window.isMarkDue(249)).toBe(false);
+    expect(window.isMarkDue(250)).toBe(true);
+  });
+
+  test('a mark confirms the older ones too, and those count no more', () => {
+    const window = new InFlightWindow(1000);
+    for (const flushNumber of [3, 5, 9]) {
+      window.wrote(250);
+      window.marked(flushNumber);
+    }
+    expect(window.confirm(5)).toBe(true);
+    expect(window.inFlightBytes).toBe(250);
+    expect(window.confirm(3)).toBe(false);
+    expect(window.confirm(5)).toBe(false);
+    expect(window.inFlightBytes).toBe(250);
+    expect(window.confirm(9)).toBe(true);
+    expect(window.inFlightBytes).toBe(0);
+  });
+
+  test.each([0, -1, 2, 1e9, Number.NaN, Infinity, 1.5])(
+    'the mark %d, which nobody was sent, opens nothing',
+    (forged) => {
+      const window = new InFlightWindow(1000);
+      window.wrote(1000);
+      window.marked(1);
+      expect(window.confirm(forged)).toBe(false);
+      expect(window.openBytes).toBe(0);
+    },
+  );
+
+  test('one frame may overrun the window, which then is closed', () => {
+    const window = new InFlightWindow(1000);
+    window.wrote(5000);
+    window.marked(1);
+    expect(window.openBytes).toBe(-4000);
+    window.confirm(1);
+    expect(window.openBytes).toBe(1000);
+  });
+
+  test(
+    'a full window always has an outstanding mark that opens it',
+    seeded((random) => {
+      for (let run = 0; run < 200; run++) {
+        const windowBytes = 1024 + random.below(8192);
+        const window = new InFlightWindow(windowBytes);
+        let flushNumber = 0;
+        let outstanding: number[] = [];
+        let confirmedAt = 0;
+        let written = 0;
+        const writtenAt = new Map<number, number>();
+        for (let step = 0; step < 200; step++) {
+          if (window.openBytes > 0) {
+            flushNumber += 1;
+            const bytes = 1 + random.below(random.chance(0.1) ? 20_000 : 600);
+            const isMarkDue = window.isMarkDue(bytes);
+            window.wrote(bytes);
+            written += bytes;
+            if (isMarkDue) {
+              window.marked(flushNumber);
+              outstanding.push(flushNumber);
+              writtenAt.set(flushNumber, written);
+            }
+          } else if (outstanding.length === 0) {
+            throw new Error('the window is full, and no mark will open it');
+          }
+          if (outstanding.length > 0 && random.chance(0.3)) {
+            const returned = random.pick(outstanding);
+            if (!window.confirm(returned)) throw new Error(`the outstanding mark ${returned} was refused`);
+            outstanding = outstanding.filter((each) => each > returned);
+            confirmedAt = writtenAt.get(returned) ?? 0;
+          }
+          const { inFlightBytes } = window;
+          const isCovered = outstanding.length > 0 || inFlightBytes < windowBytes / 4;
+          if (inFlightBytes !== written - confirmedAt || !isCovered) {
+            throw new Error(`${inFlightBytes} in flight after ${written} written, ${confirmedAt} confirmed`);
+          }
+        }
+      }
+      expect.assertions(0);
+    }),
+  );
+});
