@@ -5,6 +5,8 @@ import { Authenticator } from './access/authenticator.js';
 import { ConnectionLimits } from './access/connection-limits.js';
 import { ALARM_LOG } from './alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
+import { RAW_DATA_BUS } from './bus/bus.js';
+import { InProcessBus } from './bus/in-process.bus.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
 import { Drain } from './gateway/drain.js';
@@ -57,6 +59,7 @@ import { RawDataRegistry } from './registry/raw-data.registry.js';
           bytes: options.alarmRetentionBytes,
         }),
     },
+    { provide: RAW_DATA_BUS, useClass: InProcessBus },
     NodeState,
     GatewayRoutes,
     UpgradeGate,

@@ -1,6 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
 import { formatCursor } from './alarm-log/cursor.js';
+import { RAW_DATA_BUS, type RawDataBus, type RawDataEnvelope } from './bus/bus.js';
 import { Frame } from './fan-out/frame.js';
 import { conflationKey } from './fan-out/key.js';
 import type { RawDataPush } from './fan-out/raw-data.router.js';
@@ -20,12 +21,23 @@ import { RawDataRegistry } from './registry/raw-data.registry.js';
 
 /** What application modules inject to push. A slow, broken or hostile client cannot make any of this fail or wait. */
 @Injectable()
-export class PushService {
+export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
+  private stopReceiving: (() => void) | undefined;
+
   constructor(
     private readonly options: PushOptions,
     private readonly rawDataRegistry: RawDataRegistry,
     @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
+    @Inject(RAW_DATA_BUS) private readonly bus: RawDataBus,
   ) {}
+
+  onApplicationBootstrap(): void {
+    this.stopReceiving = this.bus.onReceived((envelope) => this.receive(envelope));
+  }
+
+  onModuleDestroy(): void {
+    this.stopReceiving?.();
+  }
 
   /** How often the delivery filter threw; each time a datum was not delivered to one client. */
   get filterFailures(): number {
@@ -39,14 +51,14 @@ export class PushService {
    */
   pushRawData(datum: RawDatum, options: PushRawDataOptions = {}): PushResult {
     checkPushOptions(options);
-    return { matched: this.rawDataRegistry.route(this.encodeRawDatum(datum, options)) };
+    return { matched: this.send(this.encodeRawDatum(datum, options)) };
   }
 
   /** As {@link pushRawData} for several, in this order, all or nothing; `matched` is the sum. An error's field names the index. */
   pushRawDataAll(data: readonly RawDatum[], options: PushRawDataOptions = {}): PushResult {
     checkPushOptions(options);
     const pushes = encodeAll('data', data, (datum) => this.encodeRawDatum(datum, options));
-    return { matched: pushes.reduce((matched, push) => matched + this.rawDataRegistry.route(push), 0) };
+    return { matched: pushes.reduce((matched, push) => matched + this.send(push), 0) };
   }
 
   /**
@@ -62,6 +74,21 @@ export class PushService {
   /** As {@link pushAlarm} for several, in this order, all or nothing. An error's field names the index. */
   async pushAlarms(alarms: readonly Alarm[]): Promise<AlarmReceipt[]> {
     return this.append(encodeAll('alarms', alarms, (alarm) => this.encodeAlarm(alarm)));
+  }
+
+  /** To the clients of this node, and on to the other nodes. */
+  private send(push: RawDataPush): number {
+    const matched = this.rawDataRegistry.route(push);
+    const { frame, businessType, businessId, to, except } = push;
+    const { plainText: datumJson, conflationKey: key = '' } = frame;
+    this.bus.send({ datumJson, conflationKey: key, businessType, businessId, to, except });
+    return matched;
+  }
+
+  private receive({ datumJson, conflationKey: key, ...address }: RawDataEnvelope): void {
+    const frame = Frame.rawData(datumJson, key, this.options.compression?.thresholdBytes);
+    const filter = this.options.deliveryFilter && this.rawDataRegistry.filterFor(JSON.parse(datumJson) as RawDatum);
+    this.rawDataRegistry.route({ frame, filter, ...address });
   }
 
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import { InProcessBus } from '../src/bus/in-process.bus.js';
 import type { AlarmEntry } from '../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../src/alarm-log/memory.alarm-log.js';
 import { FlushQueue } from '../src/fan-out/flush-queue.js';
@@ -23,7 +24,7 @@ function start(given: PushModuleOptions = {}): void {
   flushQueue = new FlushQueue(options);
   registry = new RawDataRegistry(options, flushQueue);
   log = new MemoryAlarmLog({ count: 1000, hours: 1, bytes: 1024 * 1024 });
-  service = new PushService(options, registry, log);
+  service = new PushService(options, registry, log, new InProcessBus());
   sinks = new Map();
 }
 

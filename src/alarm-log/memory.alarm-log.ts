@@ -18,7 +18,9 @@ interface StoredAlarm extends AlarmEntry {
 export class MemoryAlarmLog implements AlarmLog {
   readonly isDurable = false;
   private readonly epoch = randomBytes(9).toString('base64url');
+  /** Trimmed entries stay in front until they are as many as the rest, so that trimming costs a step an alarm. */
   private entries: StoredAlarm[] = [];
+  private trimmed = 0;
   private newest = 0;
   private bytes = 0;
   private readonly byEventId = new Map<string, StoredAlarm>();
@@ -38,11 +40,11 @@ export class MemoryAlarmLog implements AlarmLog {
 
   async read(afterOffset: number, limit: number): Promise<AlarmEntry[]> {
     const from = Math.max(0, afterOffset + 1 - this.bounds().oldest);
-    return this.entries.slice(from, from + limit);
+    return this.entries.slice(this.trimmed + from, this.trimmed + from + limit);
   }
 
   bounds(): LogBounds {
-    return { epoch: this.epoch, oldest: this.newest - this.entries.length + 1, newest: this.newest };
+    return { epoch: this.epoch, oldest: this.newest - this.entries.length + this.trimmed + 1, newest: this.newest };
   }
 
   onAppended(listener: () => void): () => void {
@@ -85,19 +87,29 @@ export class MemoryAlarmLog implements AlarmLog {
   }
 
   private trimNow(): number {
-    const oldestAtMs = this.now() - this.retention.hours * 3_600_000;
-    let trimmed = 0;
-    for (const entry of this.entries) {
-      const isKept =
-        this.entries.length - trimmed <= this.retention.count &&
-        this.bytes <= this.retention.bytes &&
-        entry.atMs >= oldestAtMs;
-      if (isKept) break;
-      this.bytes -= Buffer.byteLength(entry.json);
-      if (entry.eventId !== undefined) this.byEventId.delete(entry.eventId);
-      trimmed += 1;
+    const before = this.trimmed;
+    while (this.trimmed < this.entries.length && this.isTooMuch(this.entries[this.trimmed])) this.dropOldest();
+    const dropped = this.trimmed - before;
+    if (this.trimmed * 2 >= this.entries.length) {
+      this.entries = this.entries.slice(this.trimmed);
+      this.trimmed = 0;
     }
-    if (trimmed > 0) this.entries = this.entries.slice(trimmed);
-    return trimmed;
+    return dropped;
+  }
+
+  private isTooMuch(oldest: StoredAlarm | undefined): boolean {
+    return (
+      this.entries.length - this.trimmed > this.retention.count ||
+      this.bytes > this.retention.bytes ||
+      (oldest?.atMs ?? 0) < this.now() - this.retention.hours * 3_600_000
+    );
+  }
+
+  private dropOldest(): void {
+    const oldest = this.entries[this.trimmed];
+    this.trimmed += 1;
+    if (oldest === undefined) return;
+    this.bytes -= Buffer.byteLength(oldest.json);
+    if (oldest.eventId !== undefined) this.byEventId.delete(oldest.eventId);
   }
 }

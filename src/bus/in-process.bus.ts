@@ -1,0 +1,12 @@
+import type { RawDataBus } from './bus.js';
+
+/** The bus of a single node: there is nobody else to send to or to receive from. */
+export class InProcessBus implements RawDataBus {
+  send(): void {}
+
+  onReceived(): () => void {
+    return () => {};
+  }
+
+  async close(): Promise<void> {}
+}
