@@ -34,7 +34,7 @@ export {
 } from './push.errors.js';
 export { PushModule } from './push.module.js';
 export type { PushOptionsFactory } from './push.module.js';
-export { PushOptions } from './push.options.js';
+export { CompressionOptions, PushOptions } from './push.options.js';
 export type { DeliveryFilter, PushModuleOptions, SeriesOf } from './push.options.js';
 export { PushService } from './push.service.js';
 export type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';

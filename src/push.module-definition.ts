@@ -7,6 +7,8 @@ export const {
   OPTIONS_TYPE,
   ASYNC_OPTIONS_TYPE,
 } = new ConfigurableModuleBuilder<PushModuleOptions>({ moduleName: 'Push' })
+  // Feature modules inject PushService without importing anything.
+  .setExtras({ isGlobal: true }, (definition, { isGlobal }) => ({ ...definition, global: isGlobal }))
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createPushOptions')
   .build();

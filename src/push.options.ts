@@ -171,7 +171,7 @@ export class PushOptions {
    */
   @IsOptional()
   @ValidateNested()
-  compression?: CompressionOptions = undefined;
+  compression?: Partial<CompressionOptions> = undefined;
 
   @IsOptional()
   @Validate(IsFunction)

@@ -81,7 +81,7 @@ export function encodePayload(payload: object, what: 'raw datum' | 'alarm', maxB
   return json;
 }
 
-/** The datum's `series` where it can be one, else '': then the whole datum is its own series. */
+/** The datum's `series` where it can be one, else '': all data of one address without a series are one series. */
 export function defaultSeriesOf({ series }: RawDatum): string {
   const isSeries = typeof series === 'string' && Buffer.byteLength(series) <= MAX_NAME_BYTES;
   return isSeries ? series : '';

@@ -8,6 +8,8 @@ import type { Encoding, Frame } from './frame.js';
 export interface Backlog {
   readonly isEmpty: boolean;
   readonly byteLength: number;
+  /** Values replaced by newer ones since the backlog was made, or last reported. */
+  readonly conflatedCount: number;
   /** Puts a frame at the end, or in the place of an older one. */
   add(frame: Frame, nowMs: number): void;
   /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one. */

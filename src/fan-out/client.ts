@@ -48,10 +48,10 @@ export class Client implements Flushable {
   lastWriteAtMs = this.lastPongAtMs;
   /** Number of the last push that matched this client, so that overlapping subscriptions hear once. */
   lastPushNumber = 0;
-  conflatedTotal = 0;
 
   private currentState: ClientState = 'open';
   private drainCode: Pick<CloseCode, 'code' | 'reason'> | undefined;
+  private reportedConflations = 0;
   private isDirty = false;
   private pending: Batch | undefined;
   private backlog: Backlog | undefined;
@@ -84,6 +84,11 @@ export class Client implements Flushable {
   /** Bytes that wait, not counting what is in flight. */
   get outboxBytes(): number {
     return (this.backlog?.byteLength ?? 0) + (this.pending?.approximateBytes ?? 0);
+  }
+
+  /** Raw data replaced by newer ones because the client was slow. */
+  get conflatedTotal(): number {
+    return this.reportedConflations + (this.backlog?.conflatedCount ?? 0);
   }
 
   /** Takes a frame for the next flush. */
@@ -222,7 +227,7 @@ export class Client implements Flushable {
   }
 
   private reportConflation(count: number, forMs: number): void {
-    this.conflatedTotal += count;
+    this.reportedConflations += count;
     if (this.identity.format !== WireFormat.pushV1) return;
     this.offer(Frame.text(serverMessage('conflated', { count, sinceMs: Math.round(Date.now() - forMs) })));
   }

@@ -31,7 +31,7 @@ export class ConflatingBacklog implements Backlog {
   private nextOwnKey = 0;
   private bytes = 0;
   private pressureSinceMs: number | undefined;
-  private conflatedCount = 0;
+  conflatedCount = 0;
   private lastReport: ConflationReport | undefined;
 
   constructor(

@@ -38,7 +38,7 @@ export class RateGate {
       series.intervalMs = intervalMs;
       return;
     }
-    this.bySeries.set(conflationKey, { dueAtMs: nowMs + intervalMs, intervalMs, waiting: undefined });
+    this.bySeries.set(conflationKey, { dueAtMs: nextDueMs(series, intervalMs, nowMs), intervalMs, waiting: undefined });
     this.pass(frame);
     this.clock.watch(this);
   }
@@ -53,8 +53,7 @@ export class RateGate {
       }
       this.pass(series.waiting);
       series.waiting = undefined;
-      // From when it was due, not from now: lateness of the clock must not lower the rate.
-      series.dueAtMs = Math.max(series.dueAtMs + series.intervalMs, nowMs);
+      series.dueAtMs = nextDueMs(series, series.intervalMs, nowMs);
     }
   }
 
@@ -66,6 +65,12 @@ export class RateGate {
   clear(): void {
     this.bySeries.clear();
   }
+}
+
+/** From when the last one was due, not from when it came: lateness of the clock or the source must not lower the rate. */
+function nextDueMs(series: PacedSeries | undefined, intervalMs: number, nowMs: number): number {
+  const isLateByLess = series !== undefined && nowMs - series.dueAtMs < intervalMs;
+  return (isLateByLess ? series.dueAtMs : nowMs) + intervalMs;
 }
 
 /** How late a paced value may be. */

@@ -139,13 +139,15 @@ export class RawDataRouter {
   private forEachMatch(push: RawDataPush, visit: (client: RawDataClient) => void): void {
     this.pushNumber += 1;
     const { pushNumber } = this;
+    const { except } = push;
     const { sets, matches } = push.to === undefined ? this.addressed(push) : this.targeted(push.to);
     for (const clients of sets) {
       if (clients === undefined) continue;
       for (const client of clients) {
         if (client.lastPushNumber === pushNumber) continue;
         client.lastPushNumber = pushNumber;
-        if (client.state !== 'open' || client.identity.clientId === push.except) continue;
+        if (client.state !== 'open') continue;
+        if (except !== undefined && client.identity.clientId === except) continue;
         if (matches === undefined || matches(client)) visit(client);
       }
     }

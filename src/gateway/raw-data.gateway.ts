@@ -37,7 +37,7 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format } = admission;
+    const { handshake, format, keyScope } = admission;
     const { maxFrequencyHz, snapshot, history } = admission.subscription;
     const { businessType = '', businessId = '', userName = '' } = handshake.parameters;
     const clientId = randomUUID();
@@ -52,7 +52,7 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
       },
       createSink(socket, request.socket),
       { businessType, businessId, maxFrequencyHz },
-      undefined,
+      keyScope,
     );
     openConnection(socket, client, this.registry, this.handleMessage, () => {
       this.greet(client);

@@ -5,9 +5,11 @@ import { ConnectionLimits } from '../access/connection-limits.js';
 import type { Handshake } from '../access/handshake.js';
 import { isOriginAllowed } from '../access/origin.js';
 import { createPeerReader, type Peer, type PeerReader } from '../access/peer.js';
+import { keyScopeOf } from '../access/key-claims.js';
 import type { Principal } from '../access/principal.js';
 import type { AlarmFilter } from '../fan-out/alarm.router.js';
 import { WireFormat } from '../fan-out/frame.js';
+import type { KeyScope } from '../fan-out/key-scope.js';
 import { PushOptions } from '../push.options.js';
 import { parseAlarmFilter } from './alarm-filter.query.js';
 import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
@@ -26,6 +28,8 @@ import {
 export interface Admission {
   readonly handshake: Handshake;
   readonly principal: Principal;
+  /** The keys that the principal may see; undefined: every key. */
+  readonly keyScope: KeyScope | undefined;
   readonly format: WireFormat;
   /** What the query of the alarm path asks for. */
   readonly alarmFilter: AlarmFilter;
@@ -38,6 +42,9 @@ export type Release = () => void;
 
 /** An authenticator that takes longer refuses the connection (503), so that a pending upgrade never holds its place for good. */
 const AUTHENTICATION_DEADLINE_MS = 5000;
+
+/** The query of the other gateway's parameters. */
+const NO_QUERY = new URLSearchParams();
 
 export const NOT_SERVING: Refusal = {
   status: 503,
@@ -111,16 +118,19 @@ export class UpgradeGate {
     const format = kind === 'get' ? WireFormat.plain : chooseWireFormat(request);
     if (isRefusal(format)) return format;
     const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
-    const alarmFilter = parseAlarmFilter(query);
+    const alarmFilter = parseAlarmFilter(route.gateway === 'alarm' ? query : NO_QUERY);
     if (isRefusal(alarmFilter)) return alarmFilter;
-    const subscription = parseSubscription(query);
+    const subscription = parseSubscription(route.gateway === 'rawData' ? query : NO_QUERY);
     if (isRefusal(subscription)) return subscription;
     const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
     const principal = await this.authenticate(handshake);
     if (isRefusal(principal)) return principal;
+    const keyScope = keyScopeOf(principal.keys);
+    const fault = route.gateway === 'rawData' ? forbidden(principal, keyScope, parameters) : undefined;
+    if (fault !== undefined) return fault;
     // Meanwhile the node may have begun to shut down.
     if (!this.state.isServing) return NOT_SERVING;
-    return { handshake, principal, format, alarmFilter, subscription };
+    return { handshake, principal, keyScope, format, alarmFilter, subscription };
   }
 
   private async authenticate(handshake: Handshake): Promise<Principal | Refusal> {
@@ -154,6 +164,26 @@ async function withDeadline<T>(work: T | Promise<T>, deadlineMs: number): Promis
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Whether this principal may have this path. */
+function forbidden(
+  { userName }: Principal,
+  keyScope: KeyScope | undefined,
+  parameters: Readonly<Record<string, string>>,
+): Refusal | undefined {
+  if (userName !== undefined && userName !== parameters['userName']) {
+    return {
+      status: 403,
+      error: 'forbiddenUser',
+      message: 'the userName of the path is not the one that is authenticated',
+    };
+  }
+  const { businessType = '', businessId = '' } = parameters;
+  if (keyScope?.covers(businessType, businessId) === false) {
+    return { status: 403, error: 'forbiddenKey', message: 'this key may not be seen with these credentials' };
+  }
+  return undefined;
 }
 
 function limitRefusal(limit: 'total' | 'address'): Refusal {

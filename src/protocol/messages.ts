@@ -23,8 +23,11 @@ export interface SubscriptionRequest extends KeyAddress {
   history?: number;
 }
 
-/** Why a key was not subscribed. */
-export type RefusalReason = 'limit' | 'forbidden';
+/**
+ * Why a key was not subscribed: the client has as many as it may, may not see it, or its snapshot would not fit the
+ * client's outbox (subscribe without one, or to less at a time).
+ */
+export type RefusalReason = 'limit' | 'forbidden' | 'tooLarge';
 
 export interface RefusedKey extends KeyAddress {
   reason: RefusalReason;
@@ -51,7 +54,7 @@ export interface ServerEvents {
 
 export type ServerEvent = keyof ServerEvents;
 
-export type ExceptionCode = 'badMessage' | 'unknownEvent' | 'tooManySubscriptions';
+export type ExceptionCode = 'badMessage' | 'unknownEvent';
 
 /** What a client sends on `push.v1`: the event and the type of its `data`. */
 export interface ClientEvents {

@@ -19,8 +19,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private readonly router = new RawDataRouter();
   private readonly lastValues: LastValues;
   private readonly deliveryFilter: DeliveryFilter | undefined;
-  /** How often the delivery filter threw; each time a datum was not delivered to that client. */
-  filterFailures = 0;
+  private filterFailureCount = 0;
   private readonly clientOptions: ClientOptions;
 
   constructor(
@@ -41,6 +40,11 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
       inFlightBytes: options.inFlightBytes,
       maxOutboxBytes: options.maxOutboxBytes,
     };
+  }
+
+  /** How often the delivery filter threw; each time a datum was not delivered to one client. */
+  get filterFailures(): number {
+    return this.filterFailureCount;
   }
 
   /** Offers one push to every client that it matches; returns how many those are. */
@@ -155,14 +159,21 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   private countFilterFailure(cause: unknown): void {
     // The first failure says what is wrong; a line for each client and datum would drown the log.
-    if (this.filterFailures === 0) {
+    if (this.filterFailureCount === 0) {
       const stack = cause instanceof Error ? cause.stack : String(cause);
       this.logger.error('the delivery filter threw, so a datum was not delivered', stack);
     }
-    this.filterFailures += 1;
+    this.filterFailureCount += 1;
   }
 
-  private refusalOf(client: RawDataClient, key: KeyAddress): RefusedKey['reason'] | undefined {
+  private isSnapshotTooLarge({ snapshot, history = 0, ...address }: SubscriptionRequest): boolean {
+    if (snapshot !== true && history === 0) return false;
+    const newest = this.lastValues.valuesOf(address, 1).flat();
+    return newest.reduce((bytes, { json }) => bytes + json.length, 0) > this.options.maxOutboxBytes / 2;
+  }
+
+  private refusalOf(client: RawDataClient, key: SubscriptionRequest): RefusedKey['reason'] | undefined {
+    if (this.isSnapshotTooLarge(key)) return 'tooLarge';
     if (this.router.isSubscribed(client, key)) return undefined;
     const businessId = key.businessId === '*' ? undefined : key.businessId;
     if (client.keyScope?.covers(key.businessType, businessId) === false) return 'forbidden';

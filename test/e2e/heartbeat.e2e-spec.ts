@@ -90,19 +90,19 @@ describe.each(PLATFORMS)('heartbeats on %s', (platform) => {
   });
 
   test('a plain client gets no heartbeat, nor does a push.v1 client that has data', async () => {
-    const gateway = await gatewayOn(platform).withOptions({ heartbeatIntervalMs: INTERVAL_MS }).start();
+    // Long against what a loaded machine holds a timer back, or the busy client would be quiet at times.
+    const heartbeatIntervalMs = 1000;
+    const gateway = await gatewayOn(platform).withOptions({ heartbeatIntervalMs }).start();
     const plain = await gateway.connect('/ws/rowdata/dev/1/ann');
     const busy = await gateway.connectPushV1('/ws/rowdata/dev/2/ann');
-    const timer = setInterval(
-      () => gateway.push.pushRawData({ businessType: 'dev', businessId: '2' }),
-      INTERVAL_MS / 6,
-    );
+    const timer = setInterval(() => gateway.push.pushRawData({ businessType: 'dev', businessId: '2' }), 50);
+    let heard;
     try {
-      await until(() => plain.pings >= 3 && busy.pings >= 3, 'three pings');
+      await until(() => plain.pings >= 2 && busy.pings >= 2, 'two pings');
+      heard = await gateway.heardBy({ plain, busy });
     } finally {
       clearInterval(timer);
     }
-    const heard = await gateway.heardBy({ plain, busy });
     expect(heard.plain).toEqual([]);
     expect(heard.busy.filter((text) => text.includes('"heartbeat"'))).toEqual([]);
     expect(heard.busy.length).toBeGreaterThan(3);

@@ -43,7 +43,7 @@ describe('a client that keeps up', () => {
   test('shares them also where the flush carries a mark', () => {
     const one = new TestClient();
     const other = new TestClient({ lane: one.options.lane });
-    for (const frame of [datumFrame('a', 1, 1000), datumFrame('b', 2, 1000)]) {
+    for (const frame of [datumFrame('a', 1, 1500), datumFrame('b', 2, 1500)]) {
       one.offer(frame);
       other.offer(frame);
     }
@@ -98,10 +98,10 @@ describe('the in-flight window', () => {
     expect(received(client)).toBe('a1 b2');
   });
 
-  test('a write that completes a quarter of the window ends with a mark, numbered by its flush', () => {
+  test('a write that fills half of the window ends with a mark, numbered by its flush', () => {
     const client = new TestClient();
     client.flushNumber = 41;
-    client.offer(datumFrame('a', 1, WINDOW / 4 - 10));
+    client.offer(datumFrame('a', 1, WINDOW / 2 - 10));
     client.flush();
     expect(client.sink.marks()).toEqual([]);
     client.offer(datumFrame('a', 2, 20));

@@ -15,17 +15,20 @@ describe('InFlightWindow', () => {
     expect(window.openBytes).toBe(900);
   });
 
-  test('a mark is due when this flush completes a quarter of the window', () => {
+  test('a mark is due when this flush fills half of the window, and then for every quarter', () => {
     const window = new InFlightWindow(1000);
-    expect(window.isMarkDue(249)).toBe(false);
-    expect(window.isMarkDue(250)).toBe(true);
-    window.wrote(200);
+    expect(window.isMarkDue(499)).toBe(false);
+    expect(window.isMarkDue(500)).toBe(true);
+    window.wrote(450);
     expect(window.isMarkDue(49)).toBe(false);
     expect(window.isMarkDue(50)).toBe(true);
     window.wrote(50);
     window.marked(1);
     expect(window.isMarkDue(249)).toBe(false);
     expect(window.isMarkDue(250)).toBe(true);
+    window.confirm(1);
+    expect(window.isMarkDue(499)).toBe(false);
+    expect(window.isMarkDue(500)).toBe(true);
   });
 
   test('a mark confirms the older ones too, and those count no more', () => {
@@ -96,7 +99,7 @@ describe('InFlightWindow', () => {
             confirmedAt = writtenAt.get(returned) ?? 0;
           }
           const { inFlightBytes } = window;
-          const isCovered = outstanding.length > 0 || inFlightBytes < windowBytes / 4;
+          const isCovered = outstanding.length > 0 || inFlightBytes < windowBytes / 2;
           if (inFlightBytes !== written - confirmedAt || !isCovered) {
             throw new Error(`${inFlightBytes} in flight after ${written} written, ${confirmedAt} confirmed`);
           }

@@ -1,0 +1,312 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+import ts from 'typescript';
+import { Environment } from '../src/app/environment.js';
+import { CloseCodes } from '../src/protocol/close-codes.js';
+import { PushOptions } from '../src/push.options.js';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const DOCUMENTS = ['README.md', 'docs/PROTOCOL.md', 'docs/OPERATIONS.md'];
+
+const textOf = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const readme = textOf('README.md');
+const protocol = textOf('docs/PROTOCOL.md');
+const operations = textOf('docs/OPERATIONS.md');
+
+/** What begins with `#` in a block of code is no heading. */
+const withoutComments = (document: string) =>
+  document.replaceAll(/^ *```.*?^ *```/gms, (block) => block.replaceAll(/^#/gm, ' #'));
+
+/** What stands under a heading, up to the next one of its level or above. */
+function section(document: string, heading: string): string {
+  const lines = withoutComments(document).split('\n');
+  const start = lines.indexOf(heading);
+  if (start < 0) throw new Error(`there is no heading ${heading}`);
+  const level = heading.indexOf(' ');
+  const isEnd = (line: string) => /^#+ /.test(line) && line.indexOf(' ') <= level;
+  const length = lines.slice(start + 1).findIndex(isEnd);
+  return lines.slice(start + 1, length < 0 ? undefined : start + 1 + length).join('\n');
+}
+
+function cellsOf(line: string): string[] {
+  return line
+    .split(/(?<!\\)\|/)
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}
+
+/** The rows of the table whose first columns have these titles, each a list of its cells. */
+function table(text: string, ...titles: string[]): string[][] {
+  const lines = text.split('\n');
+  const start = lines.findIndex((line) => titles.every((title, index) => cellsOf(line)[index] === title));
+  if (start < 0) throw new Error(`there is no table of ${titles.join(', ')}`);
+  const rows = lines.slice(start + 2);
+  const length = rows.findIndex((line) => !line.startsWith('|'));
+  return rows.slice(0, length < 0 ? undefined : length).map(cellsOf);
+}
+
+const unquoted = (cell = '') => cell.replaceAll('`', '');
+const column = (rows: readonly string[][], index = 0) => rows.map((row) => unquoted(row[index]));
+
+function sourceFile(path: string): ts.SourceFile {
+  return ts.createSourceFile(path, textOf(path), ts.ScriptTarget.ES2023, true);
+}
+
+const messages = sourceFile('src/protocol/messages.ts');
+
+/** An interface's members, each with its type where that is written. */
+function membersOf(name: string): { name: string; type: ts.TypeNode | undefined }[] {
+  const found = messages.statements.find(
+    (node): node is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(node) && node.name.text === name,
+  );
+  if (found === undefined) throw new Error(`there is no interface ${name}`);
+  return found.members
+    .filter((member) => ts.isPropertySignature(member))
+    .map((member) => ({ name: member.name.getText(), type: member.type }));
+}
+
+/** `{ a, b? }` of an object type, `{}` of one without members; undefined where the data are the application's. */
+function shapeOf(type: ts.TypeNode | undefined): string | undefined {
+  if (type?.getText() === 'Record<string, never>') return '{}';
+  if (type === undefined || !ts.isTypeLiteralNode(type)) return undefined;
+  const names = type.members
+    .filter((member) => ts.isPropertySignature(member))
+    .map((member) => `${member.name.getText()}${member.questionToken === undefined ? '' : '?'}`);
+  return `{ ${names.join(', ')} }`;
+}
+
+/** The strings of a union type. */
+function wordsOf(name: string): string[] {
+  const found = messages.statements.find(
+    (node): node is ts.TypeAliasDeclaration => ts.isTypeAliasDeclaration(node) && node.name.text === name,
+  );
+  if (found === undefined || !ts.isUnionTypeNode(found.type)) throw new Error(`there is no union ${name}`);
+  return found.type.types.map((type) => type.getText().replaceAll("'", ''));
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return filesIn(path);
+    return path.endsWith('.ts') ? [path] : [];
+  });
+}
+
+const sources = filesIn('src');
+
+/** As the tables write a default; `none` where there is none. */
+function written(value: unknown): string {
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none';
+  return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
+}
+
+describe('PROTOCOL.md', () => {
+  test.each([
+    ['### Server events', 'ServerEvents'],
+    ['### Client events', 'ClientEvents'],
+  ])('%s: every event of %s with the fields of its data, and no other', (heading, name) => {
+    const rows = table(section(protocol, heading), 'event');
+    expect(column(rows)).toEqual(membersOf(name).map((member) => member.name));
+    const shapes = membersOf(name).map(({ type }) => shapeOf(type));
+    expect(column(rows, 1).map((shape, index) => (shapes[index] === undefined ? undefined : shape))).toEqual(shapes);
+  });
+
+  test.each([
+    ['`code` of `exception`', 'ExceptionCode'],
+    ['`reason` of a refused key', 'RefusalReason'],
+  ])('%s: every word of %s', (title, name) => {
+    expect(column(table(protocol, title))).toEqual(wordsOf(name));
+  });
+
+  test('every field of a subscription', () => {
+    const text = section(protocol, '### Subscriptions');
+    for (const { name } of [...membersOf('KeyAddress'), ...membersOf('SubscriptionRequest')]) {
+      expect(text).toContain(name);
+    }
+  });
+
+  describe('close codes', () => {
+    const rows = table(section(protocol, '## Close codes'), 'code');
+
+    test('every one with its reason and what to do', () => {
+      expect(rows.map(([code, reason, advice]) => [Number(code), reason, advice])).toEqual(
+        Object.values(CloseCodes).map(({ code, reason, advice }) => [code, reason, advice]),
+      );
+    });
+
+    test.each(Object.entries(CloseCodes))('whether %s is sent today', (name, { code }) => {
+      const isSent = sources.some((path) => textOf(path).includes(`CloseCodes.${name}`));
+      const row = rows.find(([first]) => first === String(code));
+      expect(row?.[3]).toBe(isSent ? 'yes' : 'no');
+    });
+  });
+
+  test('every refusal with its status, in the gateway and in its own authenticator', () => {
+    const found = sources
+      .filter((path) => path.startsWith('src/gateway/'))
+      .flatMap((path) => [...textOf(path).matchAll(/status: (\d{3}),\s*error: '(\w+)'/g)])
+      .map(([, status, error]) => `${status} ${error}`);
+    const ownAuthenticator = /new AuthenticationError\(\s*'(\w+)',[^)]*?(\d{3}),?\s*\)/;
+    const [, word, status] = ownAuthenticator.exec(textOf('src/access/anonymous.authenticator.ts')) ?? [];
+    const rows = table(section(protocol, '## Refusals before the upgrade'), 'status');
+    // What a plain GET is answered that could be upgraded stands in a section of its own.
+    expect(section(protocol, '### A plain GET')).toContain('426 `upgradeRequired`');
+    expect([...rows.map((row) => `${row[0]} ${unquoted(row[1])}`), '426 upgradeRequired'].toSorted()).toEqual(
+      [...new Set([...found, `${status} ${word}`])].toSorted(),
+    );
+  });
+});
+
+test.each([
+  ['README.md', readme, '### Query parameters', ['path', 'parameter']],
+  ['PROTOCOL.md', protocol, '## Paths and query', ['gateway', 'query parameter']],
+])('%s: every query parameter that is read', (_, document, heading, titles) => {
+  const queries = sources.filter((path) => path.endsWith('.query.ts')).map(textOf);
+  const read = queries.flatMap((text) => [...text.matchAll(/query\.get(?:All)?\('(\w+)'\)/g)].map(([, name]) => name));
+  expect(read.length).toBeGreaterThan(5);
+  expect(new Set(column(table(section(document, heading), ...titles), 1))).toEqual(new Set(read));
+});
+
+/** `PUSH_FLUSH_INTERVAL_MS` → `flushIntervalMs` */
+function optionOf(variable: string): string {
+  return variable
+    .replace(/^PUSH_/, '')
+    .toLowerCase()
+    .replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+describe('options', () => {
+  const defaults = new PushOptions();
+  const names = Object.keys(defaults);
+
+  const defaultOf = (name: string) => {
+    const value: unknown = defaults[name as keyof PushOptions];
+    if (Array.isArray(value)) return `\`${JSON.stringify(value)}\``;
+    return typeof value === 'string' ? `\`'${value}'\`` : written(value);
+  };
+
+  test('README.md: every option with its default, and no other', () => {
+    const rows = table(section(readme, '## Options of the module'), 'option');
+    expect(rows.map(([name, value]) => [unquoted(name), value])).toEqual(names.map((name) => [name, defaultOf(name)]));
+  });
+
+  test('OPERATIONS.md: the defaults of the options that it names', () => {
+    const rows = table(section(operations, '## Limits'), 'option');
+    expect(rows.length).toBeGreaterThan(10);
+    expect(rows.map(([name, value]) => [name, value])).toEqual(rows.map(([name]) => [name, defaultOf(unquoted(name))]));
+  });
+
+  test('README.md: every variable of the environment with its default, and no other', () => {
+    const environment = new Environment();
+    const declared = [...textOf('src/app/environment.ts').matchAll(/^ {2}([A-Z][A-Z_]+)\??[:=\s]/gm)];
+    const variables = declared.map(([, name]) => name ?? '');
+    expect(variables).toContain('PUSH_DEMO');
+    const defaultOfVariable = (variable: string) =>
+      environment[variable as keyof Environment] ?? defaults[optionOf(variable) as keyof PushOptions];
+    const rows = table(section(readme, '## Environment of the node'), 'variable');
+    expect(rows.map(([name, value]) => [unquoted(name), value])).toEqual(
+      variables.map((variable) => [variable, written(defaultOfVariable(variable))]),
+    );
+  });
+});
+
+test('OPERATIONS.md: every fixed limit is the constant that it names', () => {
+  const rows = table(section(operations, '## Limits'), 'what');
+  expect(rows.length).toBeGreaterThan(10);
+  for (const [, value, place] of rows) {
+    const [, constant = '', path = ''] = /^`(\w+)` in `([^`]+)`$/.exec(place ?? '') ?? [];
+    const [, expression = ''] =
+      new RegExp(`^(?:export )?const ${constant} = ([\\d_ *]+);`, 'm').exec(textOf(path)) ?? [];
+    const product = expression.split('*').reduce((all, factor) => all * Number(factor.replaceAll('_', '')), 1);
+    expect(`${constant} ${product}`).toBe(`${constant} ${unquoted(value)}`);
+  }
+});
+
+describe('README.md: the ways of a datum and of an alarm', () => {
+  const steps = ['## How a raw datum travels', '## How an alarm travels'].flatMap((heading) =>
+    section(readme, heading)
+      .split(/^\d+\. /m)
+      .slice(1)
+      .map((step, index): [string, string] => [`${heading}, ${index + 1}`, step.replaceAll(/\s+/g, ' ')]),
+  );
+
+  test('are there', () => expect(steps.length).toBeGreaterThan(10));
+
+  test.each(steps)('%s', (_, step) => {
+    let path = '';
+    let functions = 0;
+    for (const [, file, name] of step.matchAll(/`(src\/[^`]+)`|`(\w+)\(\)`/g)) {
+      if (file !== undefined) path = file;
+      expect(existsSync(join(ROOT, path)) ? path : `${path} is missing`).toBe(path);
+      if (name === undefined) continue;
+      functions += 1;
+      // Declared there, as a function or as a method.
+      const modifiers = '(?:(?:private|protected|override|static|async) )*';
+      const declaration = new RegExp(
+        `^(?:export )?(?:async )?function ${name}\\b|^  ${modifiers}${name}\\(.*(?:\\{|\\()$`,
+        'm',
+      );
+      expect(declaration.test(textOf(path)) ? 'declared' : `${name} is not declared in ${path}`).toBe('declared');
+    }
+    expect(functions).toBeGreaterThan(0);
+  });
+});
+
+/** As GitHub makes it of a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replaceAll(' ', '-');
+}
+
+function anchorsOf(path: string): Set<string> {
+  const headings = withoutComments(textOf(path)).matchAll(/^#+ (.+)$/gm);
+  return new Set([...headings].map(([, heading]) => anchorOf(heading ?? '')));
+}
+
+describe('links', () => {
+  test.each(DOCUMENTS)('%s: every link leads somewhere', (document) => {
+    const links = [...textOf(document).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link ?? '');
+    const broken = links
+      .filter((link) => !link.startsWith('https://'))
+      .filter((link) => {
+        const [file = '', anchor] = link.split('#');
+        const path = file === '' ? document : join(dirname(document), file);
+        if (!existsSync(join(ROOT, path))) return true;
+        return anchor !== undefined && !anchorsOf(path).has(anchor);
+      });
+    expect(links.length).toBeGreaterThan(0);
+    expect(broken).toEqual([]);
+  });
+
+  test.each(DOCUMENTS)('%s: every source that it names is there', (document) => {
+    const named = [...textOf(document).matchAll(/`((?:src|test|docs)\/[\w./-]+\.\w+)`/g)].map(([, path]) => path ?? '');
+    expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+});
+
+test('README.md: every script that it names exists', () => {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+  const commands = readme.matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g);
+  const named = [...commands].map(([, ofRun, own]) => ofRun ?? own ?? '');
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+});
+
+test('README.md: every route of the app', () => {
+  const controllers = sources.filter((path) => path.endsWith('.controller.ts')).map(textOf);
+  const routes = controllers.flatMap((text) => {
+    const [, prefix = ''] = /@Controller\((?:'([^']*)')?\)/.exec(text) ?? [];
+    const paths = [...text.matchAll(/@(?:Get|Post)\((?:'([^']*)')?\)/g)].map(([, path]) => path);
+    return paths.map((path) => `/${[prefix, path].filter(Boolean).join('/')}`.replaceAll(/:(\w+)/g, '{file}'));
+  });
+  expect(routes).toContain('/push/raw-data');
+  const text = section(readme, '## HTTP routes of the node');
+  expect(
+    routes.filter((route) => !new RegExp(`${route.replaceAll(/[{}]/g, String.raw`\$&`)}[^\\w/]`).test(text)),
+  ).toEqual([]);
+});
