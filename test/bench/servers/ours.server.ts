@@ -1,0 +1,28 @@
+import type { Server } from 'node:http';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { PushModule, PushService, PushWsAdapter, RawDataRegistry } from '../../../src/index.js';
+import type { StartServer } from './bench.server.js';
+import { portOf } from './listen.js';
+
+@Module({})
+class BenchModule {}
+
+/** The gateway in a Nest application on Express, as an application team runs it. */
+export const startOurs: StartServer = async ({ options = {} }) => {
+  const limits = { maxConnections: 20_000, maxConnectionsPerIp: 20_000 };
+  const app = await NestFactory.create(
+    { module: BenchModule, imports: [PushModule.forRoot({ ...limits, ...options })] },
+    { logger: ['error', 'warn'] },
+  );
+  app.useWebSocketAdapter(new PushWsAdapter(app));
+  await app.listen(0, '127.0.0.1');
+  const pushService = app.get(PushService);
+  const registry = app.get(RawDataRegistry);
+  return {
+    port: portOf(app.getHttpServer() as Server),
+    push: (datum) => pushService.pushRawData(datum).matched,
+    clientCount: () => registry.count(),
+    maxInFlightBytes: () => registry.clients().reduce((most, { inFlightBytes }) => Math.max(most, inFlightBytes), 0),
+  };
+};
