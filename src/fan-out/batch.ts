@@ -71,7 +71,10 @@ export function joinFrames(frames: readonly Frame[], encoding: Encoding): Buffer
 
 function conflate(batch: Batch): Batch {
   const newest = new Map<string | number, Frame>();
-  batch.frames().forEach((frame, index) => newest.set(frame.conflationKey ?? index, frame));
+  batch.frames().forEach((frame, index) => {
+    if (frame.supersedes !== undefined) newest.delete(frame.supersedes);
+    newest.set(frame.conflationKey ?? index, frame);
+  });
   if (newest.size === batch.count) return batch;
   let conflated = Batch.empty();
   for (const frame of newest.values()) conflated = conflated.with(frame);

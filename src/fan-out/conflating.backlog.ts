@@ -49,7 +49,8 @@ export class ConflatingBacklog implements Backlog {
 
   add(frame: Frame, nowMs: number): void {
     const conflates = this.pressureSinceMs !== undefined || this.options.delivery === 'merge';
-    this.put(frame, conflates ? frame.conflationKey : undefined, nowMs);
+    if (conflates) this.putConflated(frame, nowMs);
+    else this.put(frame, undefined, nowMs);
   }
 
   take(maxBytes: number): Frame[] {
@@ -99,7 +100,7 @@ export class ConflatingBacklog implements Backlog {
     const all = [...this.waiting.values()];
     this.waiting.clear();
     this.bytes = 0;
-    for (const { frame, sinceMs } of all) this.put(frame, frame.conflationKey, sinceMs);
+    for (const { frame, sinceMs } of all) this.putConflated(frame, sinceMs);
     return undefined;
   }
 
@@ -109,6 +110,16 @@ export class ConflatingBacklog implements Backlog {
     }
     this.pressureSinceMs = undefined;
     this.conflatedCount = 0;
+  }
+
+  private putConflated(frame: Frame, sinceMs: number): void {
+    const outdated = frame.supersedes === undefined ? undefined : this.waiting.get(frame.supersedes);
+    if (frame.supersedes !== undefined && outdated !== undefined) {
+      this.waiting.delete(frame.supersedes);
+      this.bytes -= outdated.frame.bytes(this.encoding).length;
+      this.conflatedCount += 1;
+    }
+    this.put(frame, frame.conflationKey, sinceMs);
   }
 
   private put(frame: Frame, conflationKey: string | undefined, sinceMs: number): void {

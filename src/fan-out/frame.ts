@@ -110,12 +110,28 @@ export class Frame {
     readonly conflationKey: string | undefined,
     /** Texts from this length on are compressed for the clients that negotiated it. */
     private readonly deflateFromBytes: number,
+    /**
+     * Of what a snapshot is made of: what waits of this conflation key is out of date, and this does not take its place,
+     * for it belongs behind the answer to the subscription.
+     */
+    readonly supersedes: string | undefined = undefined,
   ) {
     this.approximateBytes = Buffer.byteLength(plainText);
   }
 
   static rawData(datumJson: string, conflationKey: string | undefined, deflateFromBytes = Infinity): Frame {
     return new Frame(datumJson, () => rawDataMessage(datumJson), conflationKey, deflateFromBytes);
+  }
+
+  /** A kept value: the newest of its series, or one of its history, which is never replaced. */
+  static snapshot(
+    datumJson: string,
+    conflationKey: string,
+    kind: 'newest' | 'history',
+    deflateFromBytes = Infinity,
+  ): Frame {
+    const ownKey = kind === 'newest' ? conflationKey : undefined;
+    return new Frame(datumJson, () => rawDataMessage(datumJson), ownKey, deflateFromBytes, conflationKey);
   }
 
   static alarm(cursor: string, alarmJson: string, deflateFromBytes = Infinity): Frame {

@@ -57,6 +57,12 @@ export class RateGate {
     }
   }
 
+  /** Passes on everything that waits, due or not. */
+  releaseAll(): void {
+    for (const { waiting } of this.bySeries.values()) if (waiting !== undefined) this.pass(waiting);
+    this.bySeries.clear();
+  }
+
   /** Drops what waits of the series that are no longer wanted. */
   retain(isWanted: (conflationKey: string) => boolean): void {
     for (const key of this.bySeries.keys()) if (!isWanted(key)) this.bySeries.delete(key);

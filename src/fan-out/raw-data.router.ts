@@ -100,6 +100,11 @@ export class RawDataRouter {
     return this.index.has(client, address);
   }
 
+  /** Offers what rate limits hold back, as before a shutdown. */
+  releaseHeldBack(): void {
+    for (const { rateGate } of this.byClientId.values()) rateGate?.releaseAll();
+  }
+
   subscriptionsOf(client: RawDataClient): Subscription[] {
     return this.index.subscriptionsOf(client);
   }

@@ -44,6 +44,7 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
 
   async beforeApplicationShutdown(): Promise<void> {
     const registries: ClientRegistry<Client>[] = [this.alarmRegistry, this.rawDataRegistry];
+    this.rawDataRegistry.releaseHeldBack();
     this.flushQueue.flushAll();
     const deadlineMs = this.options.drainDeadlineMs - ENDING_MS;
     // First everybody is sent what was pushed to them, then who is too slow for that is closed all the same.

@@ -5,7 +5,7 @@ import { FlushQueue } from '../fan-out/flush-queue.js';
 import { Frame } from '../fan-out/frame.js';
 import type { Subscription } from '../fan-out/key-index.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
-import { LastValues } from '../fan-out/last-values.js';
+import { type KeptValue, LastValues } from '../fan-out/last-values.js';
 import { RawDataClient, type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { Sink } from '../fan-out/sink.js';
 import type { KeyAddress, RefusedKey, SubscriptionRequest } from '../protocol/messages.js';
@@ -109,19 +109,19 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
       .valuesOf(address, Math.max(1, history))
       .map((values) => values.filter(({ json }) => this.mayShow(client, json)));
     let historyBytes = this.options.maxOutboxBytes / 2;
-    for (const values of allSeries) historyBytes -= values.at(-1)?.json.length ?? 0;
+    for (const values of allSeries) historyBytes -= byteLength(values.at(-1));
     for (const values of allSeries) {
       const newest = values.at(-1);
       if (newest === undefined) continue;
       const older = values.slice(0, -1);
-      const fitting = older.toReversed().findIndex(({ json }) => (historyBytes -= json.length) < 0);
+      const fitting = older.toReversed().findIndex((value) => (historyBytes -= byteLength(value)) < 0);
       for (const { json } of fitting === -1 ? older : older.slice(older.length - fitting)) {
-        // Without a conflation key: a slow client is to get its history all the same.
-        client.offer(Frame.rawData(json, undefined, this.options.compression?.thresholdBytes));
+        // Never conflated: a slow client is to get its history all the same.
+        client.offer(Frame.snapshot(json, newest.conflationKey, 'history', this.options.compression?.thresholdBytes));
       }
       this.router.offerNow(
         client,
-        Frame.rawData(newest.json, newest.conflationKey, this.options.compression?.thresholdBytes),
+        Frame.snapshot(newest.json, newest.conflationKey, 'newest', this.options.compression?.thresholdBytes),
       );
     }
   }
@@ -129,6 +129,11 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
     return keys.filter((key) => this.router.unsubscribe(client, key));
+  }
+
+  /** @internal Offers what rate limits hold back, as before a shutdown. */
+  releaseHeldBack(): void {
+    this.router.releaseHeldBack();
   }
 
   /** The keys that a client is subscribed to, its path's own first unless it unsubscribed from that. */
@@ -169,7 +174,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private isSnapshotTooLarge({ snapshot, history = 0, ...address }: SubscriptionRequest): boolean {
     if (snapshot !== true && history === 0) return false;
     const newest = this.lastValues.valuesOf(address, 1).flat();
-    return newest.reduce((bytes, { json }) => bytes + json.length, 0) > this.options.maxOutboxBytes / 2;
+    return newest.reduce((bytes, value) => bytes + byteLength(value), 0) > this.options.maxOutboxBytes / 2;
   }
 
   private refusalOf(client: RawDataClient, key: SubscriptionRequest): RefusedKey['reason'] | undefined {
@@ -179,4 +184,8 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     if (client.keyScope?.covers(key.businessType, businessId) === false) return 'forbidden';
     return this.router.subscriptionCountOf(client) >= this.options.maxSubscriptionsPerClient ? 'limit' : undefined;
   }
+}
+
+function byteLength(value: KeptValue | undefined): number {
+  return value === undefined ? 0 : Buffer.byteLength(value.json);
 }

@@ -27,6 +27,8 @@ export class Child<A extends object> {
       ],
       {
         stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+        // JSON has no NaN, which is what an age is where nothing arrived.
+        serialization: 'advanced',
         // ws would take an addon that happens to be installed; a Nest team's ws has none.
         env: { ...process.env, WS_NO_BUFFER_UTIL: '1', WS_NO_UTF_8_VALIDATE: '1', NODE_ENV: 'production' },
       },

@@ -68,7 +68,8 @@ describe('a deflated text frame', () => {
     const bytes = deflatedTextFrame(text);
     const plain = textFrame(text);
     expect(bytes.length).toBeLessThanOrEqual(plain.length);
-    if (!parseOnly(bytes).isCompressed) expect(bytes.toString('hex')).toBe(plain.toString('hex'));
+    const isPlain = bytes.equals(plain);
+    expect(parseOnly(bytes).isCompressed).toBe(!isPlain);
     expect(textOf(parseOnly(bytes))).toBe(text);
   });
 
@@ -145,10 +146,10 @@ describe('the encodings of a raw datum', () => {
   });
 });
 
-describe('splitFrames', () => {
-  const split = (bytes: Buffer) =>
-    [...splitFrames(bytes)].map(({ isText, payload }) => ({ isText, text: payload.toString() }));
+const split = (bytes: Buffer) =>
+  [...splitFrames(bytes)].map(({ isText, payload }) => ({ isText, text: payload.toString() }));
 
+describe('splitFrames', () => {
   test('takes apart what was joined', () => {
     const texts = ['', 'a', 'x'.repeat(125), 'x'.repeat(126), 'ü'.repeat(40_000), '{"n":1}'];
     const joined = Buffer.concat(texts.flatMap((text, n) => [textFrame(text), pingFrame(`m${n}`)]));

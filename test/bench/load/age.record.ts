@@ -1,28 +1,27 @@
 import { percentile } from '../statistics.js';
 import type { AgeQuery, Ages } from './load.api.js';
 
-/** When data were due and how old they were when they arrived. */
+/** When data arrived and how old they were. */
 export class AgeRecord {
-  private dueMicros: number[] = [];
+  private arrivedMicros: number[] = [];
   private ageMicros: number[] = [];
 
   add(dueMicros: number, nowMicros: number): void {
-    this.dueMicros.push(dueMicros);
+    this.arrivedMicros.push(nowMicros);
     this.ageMicros.push(nowMicros - dueMicros);
   }
 
   clear(): void {
-    this.dueMicros = [];
+    this.arrivedMicros = [];
     this.ageMicros = [];
   }
 
   summarize({ fromMicros, toMicros, sliceMs }: AgeQuery): Ages {
     const slices = new Map<number, number[]>();
-    this.dueMicros.forEach((due, index) => {
-      if (due < fromMicros || due >= toMicros) return;
-      // A slice is a stretch of time at the client: what arrived then was so old.
+    this.arrivedMicros.forEach((arrived, index) => {
+      if (arrived < fromMicros || arrived >= toMicros) return;
       const age = this.ageMicros[index] ?? NaN;
-      const slice = Math.floor((due + age - fromMicros) / (sliceMs * 1000));
+      const slice = Math.floor((arrived - fromMicros) / (sliceMs * 1000));
       const ages = slices.get(slice);
       if (ages === undefined) slices.set(slice, [age]);
       else ages.push(age);

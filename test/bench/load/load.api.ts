@@ -36,7 +36,7 @@ export interface Ages {
 }
 
 export interface AgeQuery {
-  /** By the time at which a datum was due. */
+  /** By the time at which a datum arrived. */
   readonly fromMicros: number;
   readonly toMicros: number;
   readonly sliceMs: number;

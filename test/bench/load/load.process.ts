@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { setTimeout as wait } from 'node:timers/promises';
-import { inflateRawSync } from 'node:zlib';
+import { constants, inflateRawSync } from 'node:zlib';
 import { collectGarbage, cpuMicros, nowMicros } from '../clock.js';
 import { serveCalls } from '../rpc.js';
 import { AgeRecord } from './age.record.js';
@@ -93,7 +93,9 @@ const api: LoadApi = {
   inflatedLength() {
     const sample = connections.find(({ compressedSample }) => compressedSample !== undefined)?.compressedSample;
     if (sample === undefined) return undefined;
-    const json = inflateRawSync(Buffer.concat([sample, DEFLATE_TAIL])).toString();
+    const json = inflateRawSync(Buffer.concat([sample, DEFLATE_TAIL]), {
+      finishFlush: constants.Z_SYNC_FLUSH,
+    }).toString();
     JSON.parse(json);
     return Buffer.byteLength(json);
   },
