@@ -1,3 +1,4 @@
+import { ConflatedLine } from './conflated.line.js';
 import type { Encoding, Frame } from './frame.js';
 import { MARK_KINDS, type MarkKind, markBytes } from './mark.js';
 
@@ -70,13 +71,10 @@ export function joinFrames(frames: readonly Frame[], encoding: Encoding): Buffer
 }
 
 function conflate(batch: Batch): Batch {
-  const newest = new Map<string | number, Frame>();
-  batch.frames().forEach((frame, index) => {
-    if (frame.supersedes !== undefined) newest.delete(frame.supersedes);
-    newest.set(frame.conflationKey ?? index, frame);
-  });
-  if (newest.size === batch.count) return batch;
+  const line = new ConflatedLine();
+  for (const frame of batch.frames()) line.conflate(frame, 0);
+  if (line.length === batch.count) return batch;
   let conflated = Batch.empty();
-  for (const frame of newest.values()) conflated = conflated.with(frame);
+  for (const frame of line.frames()) conflated = conflated.with(frame);
   return conflated;
 }

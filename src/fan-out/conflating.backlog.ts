@@ -1,5 +1,6 @@
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
 import type { Backlog, ConflationReport } from './backlog.js';
+import { ConflatedLine } from './conflated.line.js';
 import type { Encoding, Frame } from './frame.js';
 
 /**
@@ -16,19 +17,12 @@ export interface ConflationOptions {
   readonly maxOutboxBytes: number;
 }
 
-interface Waiting {
-  frame: Frame;
-  readonly sinceMs: number;
-}
-
 /**
  * The raw data of a client that is behind. Without pressure all frames wait in order; under pressure a newer value of
  * a series takes the place in line of the one that waits, so the backlog is bounded by the number of series.
  */
 export class ConflatingBacklog implements Backlog {
-  /** In order; the key is the conflation key, or a number of its own for a frame that must not be replaced. */
-  private readonly waiting = new Map<string | number, Waiting>();
-  private nextOwnKey = 0;
+  private readonly waiting = new ConflatedLine();
   private bytes = 0;
   private pressureSinceMs: number | undefined;
   conflatedCount = 0;
@@ -40,7 +34,7 @@ export class ConflatingBacklog implements Backlog {
   ) {}
 
   get isEmpty(): boolean {
-    return this.waiting.size === 0;
+    return this.waiting.length === 0;
   }
 
   get byteLength(): number {
@@ -49,26 +43,30 @@ export class ConflatingBacklog implements Backlog {
 
   add(frame: Frame, nowMs: number): void {
     const conflates = this.pressureSinceMs !== undefined || this.options.delivery === 'merge';
-    if (conflates) this.putConflated(frame, nowMs);
-    else this.put(frame, undefined, nowMs);
+    if (conflates) {
+      this.conflate(frame, nowMs);
+      return;
+    }
+    this.bytes += this.bytesOf(frame);
+    this.waiting.append(frame, nowMs);
   }
 
   take(maxBytes: number): Frame[] {
     const frames: Frame[] = [];
     let takenBytes = 0;
-    for (const [key, { frame }] of this.waiting) {
-      const frameBytes = frame.bytes(this.encoding).length;
+    for (let oldest = this.waiting.oldest; oldest !== undefined; oldest = this.waiting.oldest) {
+      const frameBytes = this.bytesOf(oldest.frame);
       if (frames.length > 0 && takenBytes + frameBytes > maxBytes) break;
       takenBytes += frameBytes;
-      frames.push(frame);
-      this.waiting.delete(key);
+      frames.push(oldest.frame);
+      this.waiting.shift();
     }
     this.bytes -= takenBytes;
     return frames;
   }
 
   age(nowMs: number): CloseCode | undefined {
-    const [oldest] = this.waiting.values();
+    const { oldest } = this.waiting;
     const isOld = oldest !== undefined && nowMs - oldest.sinceMs >= this.options.conflateAfterMs;
     return isOld ? this.beginPressure(nowMs) : undefined;
   }
@@ -90,17 +88,15 @@ export class ConflatingBacklog implements Backlog {
 
   /** A single frame may be larger than the budget, as it may be larger than the in-flight window. */
   private get isOverBudget(): boolean {
-    return this.bytes > this.options.maxOutboxBytes && this.waiting.size > 1;
+    return this.bytes > this.options.maxOutboxBytes && this.waiting.length > 1;
   }
 
   private beginPressure(nowMs: number): CloseCode | undefined {
     if (this.pressureSinceMs !== undefined) return undefined;
     if (this.options.delivery === 'disconnect') return CloseCodes.tooSlow;
     this.pressureSinceMs = nowMs;
-    const all = [...this.waiting.values()];
-    this.waiting.clear();
     this.bytes = 0;
-    for (const { frame, sinceMs } of all) this.putConflated(frame, sinceMs);
+    for (const { frame, sinceMs } of this.waiting.clear()) this.conflate(frame, sinceMs);
     return undefined;
   }
 
@@ -112,25 +108,15 @@ export class ConflatingBacklog implements Backlog {
     this.conflatedCount = 0;
   }
 
-  private putConflated(frame: Frame, sinceMs: number): void {
-    const outdated = frame.supersedes === undefined ? undefined : this.waiting.get(frame.supersedes);
-    if (frame.supersedes !== undefined && outdated !== undefined) {
-      this.waiting.delete(frame.supersedes);
-      this.bytes -= outdated.frame.bytes(this.encoding).length;
-      this.conflatedCount += 1;
-    }
-    this.put(frame, frame.conflationKey, sinceMs);
+  private conflate(frame: Frame, sinceMs: number): void {
+    const outdated = this.waiting.conflate(frame, sinceMs);
+    this.bytes += this.bytesOf(frame);
+    if (outdated === undefined) return;
+    this.bytes -= this.bytesOf(outdated);
+    this.conflatedCount += 1;
   }
 
-  private put(frame: Frame, conflationKey: string | undefined, sinceMs: number): void {
-    const replaced = conflationKey === undefined ? undefined : this.waiting.get(conflationKey);
-    this.bytes += frame.bytes(this.encoding).length;
-    if (replaced === undefined) {
-      this.waiting.set(conflationKey ?? this.nextOwnKey++, { frame, sinceMs });
-      return;
-    }
-    this.bytes -= replaced.frame.bytes(this.encoding).length;
-    this.conflatedCount += 1;
-    replaced.frame = frame;
+  private bytesOf(frame: Frame): number {
+    return frame.bytes(this.encoding).length;
   }
 }

@@ -115,6 +115,11 @@ export class Frame {
      * for it belongs behind the answer to the subscription.
      */
     readonly supersedes: string | undefined = undefined,
+    /**
+     * Of an answer that ends subscriptions: values of these conflation keys that wait before it keep their place, and
+     * values that come after it go behind it.
+     */
+    readonly separates: ((conflationKey: string) => boolean) | undefined = undefined,
   ) {
     this.approximateBytes = Buffer.byteLength(plainText);
   }
@@ -141,6 +146,11 @@ export class Frame {
   /** The same text on every wire format: personal messages and broadcasts. */
   static text(text: string): Frame {
     return new Frame(text, undefined, undefined, Infinity);
+  }
+
+  /** As {@link text}; see {@link separates}. */
+  static separator(text: string, separates: (conflationKey: string) => boolean): Frame {
+    return new Frame(text, undefined, undefined, Infinity, undefined, separates);
   }
 
   /** Bytes of the message on the plain wire: what it costs an outbox, give or take its envelope. */

@@ -1,3 +1,5 @@
+import { ANY_BUSINESS_ID, type KeyAddress } from '../protocol/messages.js';
+
 /** The longest part of a key, in UTF-8 bytes. */
 export const MAX_PART_BYTES = 128;
 
@@ -38,4 +40,16 @@ export function conflationKey(businessType: string, businessId: string, series: 
 export function addressOfConflationKey(key: string): { businessType: string; businessId: string } {
   const [businessType = '', businessId = ''] = key.split('\0', 2);
   return { businessType, businessId };
+}
+
+/** Tells whether a conflation key belongs to one of these addresses. */
+export function belongsToAny(addresses: readonly KeyAddress[]): (conflationKey: string) => boolean {
+  const wanted = new Set(addresses.map(({ businessType, businessId }) => conflationKey(businessType, businessId, '')));
+  return (key) => {
+    const { businessType, businessId } = addressOfConflationKey(key);
+    return (
+      wanted.has(conflationKey(businessType, businessId, '')) ||
+      wanted.has(conflationKey(businessType, ANY_BUSINESS_ID, ''))
+    );
+  };
 }

@@ -4,7 +4,7 @@ import type { OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { Frame, WireFormat } from '../fan-out/frame.js';
-import { partFault, rawDataKey } from '../fan-out/key.js';
+import { belongsToAny, partFault, rawDataKey } from '../fan-out/key.js';
 import type { RawDataClient } from '../fan-out/raw-data.router.js';
 import { BadMessageError, type ClientMessage, type Ref } from '../protocol/client-message.js';
 import { ANY_BUSINESS_ID, type KeyAddress, serverMessage, type SubscriptionRequest } from '../protocol/messages.js';
@@ -83,7 +83,8 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
       case 'unsubscribe': {
         checkKeys(message.data.keys, message.ref);
         const keys = this.registry.unsubscribe(client, message.data.keys);
-        client.offer(Frame.text(serverMessage('unsubscribed', { keys }, refOf(message.ref))));
+        const answer = serverMessage('unsubscribed', { keys }, refOf(message.ref));
+        client.offer(Frame.separator(answer, belongsToAny(keys)));
         return true;
       }
       default:

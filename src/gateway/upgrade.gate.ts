@@ -11,6 +11,7 @@ import type { AlarmFilter } from '../fan-out/alarm.router.js';
 import { WireFormat } from '../fan-out/frame.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
 import { PushOptions } from '../push.options.js';
+import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { parseAlarmFilter } from './alarm-filter.query.js';
 import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
 import { type GatewayRoute } from './gateway.routes.js';
@@ -67,6 +68,7 @@ export class UpgradeGate {
     private readonly state: NodeState,
     private readonly limits: ConnectionLimits,
     private readonly authenticator: Authenticator,
+    private readonly rawDataRegistry: RawDataRegistry,
   ) {
     this.readPeer = createPeerReader(options.trustProxy);
   }
@@ -114,7 +116,7 @@ export class UpgradeGate {
     peer: Peer,
   ): Promise<Admission | Refusal> {
     const parameters = decodeParameters(route.rawParameters);
-    if (isRefusal(parameters)) return parameters as Refusal;
+    if (isRefusal(parameters)) return parameters;
     const format = kind === 'get' ? WireFormat.plain : chooseWireFormat(request);
     if (isRefusal(format)) return format;
     const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
@@ -126,11 +128,27 @@ export class UpgradeGate {
     const principal = await this.authenticate(handshake);
     if (isRefusal(principal)) return principal;
     const keyScope = keyScopeOf(principal.keys);
-    const fault = route.gateway === 'rawData' ? forbidden(principal, keyScope, parameters) : undefined;
+    const fault =
+      route.gateway === 'rawData'
+        ? (forbidden(principal, keyScope, parameters) ?? this.tooLarge(parameters, subscription))
+        : undefined;
     if (fault !== undefined) return fault;
     // Meanwhile the node may have begun to shut down.
     if (!this.state.isServing) return NOT_SERVING;
     return { handshake, principal, keyScope, format, alarmFilter, subscription };
+  }
+
+  /** Closing such a client for its full outbox would only make it come back for the same. */
+  private tooLarge(
+    { businessType = '', businessId = '' }: Readonly<Record<string, string>>,
+    subscription: SubscriptionQuery,
+  ): Refusal | undefined {
+    if (!this.rawDataRegistry.isSnapshotTooLarge({ businessType, businessId, ...subscription })) return undefined;
+    return {
+      status: 400,
+      error: 'snapshotTooLarge',
+      message: 'the last values of this key are larger than half of an outbox: connect without snapshot and history',
+    };
   }
 
   private async authenticate(handshake: Handshake): Promise<Principal | Refusal> {

@@ -126,6 +126,13 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     }
   }
 
+  /** @internal Whether the newest values of an address would take more than half of a client's outbox. */
+  isSnapshotTooLarge({ snapshot, history = 0, ...address }: SubscriptionRequest): boolean {
+    if (snapshot !== true && history === 0) return false;
+    const newest = this.lastValues.valuesOf(address, 1).flat();
+    return newest.reduce((bytes, value) => bytes + byteLength(value), 0) > this.options.maxOutboxBytes / 2;
+  }
+
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
     return keys.filter((key) => this.router.unsubscribe(client, key));
@@ -169,12 +176,6 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
       this.logger.error('the delivery filter threw, so a datum was not delivered', stack);
     }
     this.filterFailureCount += 1;
-  }
-
-  private isSnapshotTooLarge({ snapshot, history = 0, ...address }: SubscriptionRequest): boolean {
-    if (snapshot !== true && history === 0) return false;
-    const newest = this.lastValues.valuesOf(address, 1).flat();
-    return newest.reduce((bytes, value) => bytes + byteLength(value), 0) > this.options.maxOutboxBytes / 2;
   }
 
   private refusalOf(client: RawDataClient, key: SubscriptionRequest): RefusedKey['reason'] | undefined {

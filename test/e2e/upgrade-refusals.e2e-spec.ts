@@ -545,6 +545,23 @@ describe.each(PLATFORMS)('upgrades on %s', (platform) => {
     });
   });
 
+  test('a snapshot that no outbox can hold is refused, not closed again and again', async () => {
+    const gateway = await gatewayOn(platform).withOptions({ maxOutboxBytes: 4096, inFlightBytes: 2048 }).start();
+    const pad = 'x'.repeat(1000);
+    for (const series of ['a', 'b', 'c']) {
+      gateway.push.pushRawData({ businessType: 'dev', businessId: '1', series, pad });
+    }
+    for (const query of ['snapshot=true', 'history=5']) {
+      expect(await rawUpgrade(gateway.port, { path: `${RAW_DATA_PATH}?${query}` })).toMatchObject({
+        status: 400,
+        json: refusal(400, 'snapshotTooLarge'),
+      });
+    }
+    await gateway.connect(`/ws/rowdata/dev/2/ann?snapshot=true`);
+    await gateway.connect(RAW_DATA_PATH);
+    expect(gateway.placesTaken).toBe(2);
+  });
+
   test('a client that ends its side after a refusal, or never does, holds nothing', async () => {
     const gateway = await gatewayOn(platform).start();
     const socket = await openSocket(gateway.port);

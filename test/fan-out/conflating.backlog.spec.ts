@@ -116,6 +116,20 @@ describe('ConflatingBacklog', () => {
     expect(backlog.take(Infinity)).toHaveLength(3);
   });
 
+  test('behind the end of a subscription a value does not take the place of one before it', () => {
+    const backlog = backlogOf({ delivery: 'merge' });
+    add(backlog, 'a1 b2');
+    backlog.add(
+      Frame.separator('{}', (key) => key === datumFrame('a', 1).conflationKey),
+      0,
+    );
+    add(backlog, 'a3 b4 a5');
+    const values = backlog.take(Infinity).map((frame) => JSON.parse(frame.plainText) as unknown);
+    expect(values).toMatchObject([{ s: 'a', n: 1 }, { s: 'b', n: 4 }, {}, { s: 'a', n: 5 }]);
+    expect(backlog.conflatedCount).toBe(2);
+    expect(backlog.byteLength).toBe(0);
+  });
+
   test('a conflated backlog still over its budget closes the client: 4413, retry', () => {
     const backlog = backlogOf({ maxOutboxBytes: 2 * FRAME_BYTES });
     add(backlog, 'a1 b2 c3');

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { alarmKey, conflationKey, MAX_PART_BYTES, partFault, rawDataKey } from '../../src/fan-out/key.js';
+import { alarmKey, belongsToAny, conflationKey, MAX_PART_BYTES, partFault, rawDataKey } from '../../src/fan-out/key.js';
 
 describe('partFault', () => {
   test.each([
@@ -80,5 +80,23 @@ describe('conflationKey', () => {
       conflationKey('a', 'b', ''),
     ];
     expect(new Set(keys).size).toBe(keys.length);
+  });
+});
+
+describe('belongsToAny', () => {
+  const belongs = belongsToAny([
+    { businessType: 'meter', businessId: '5' },
+    { businessType: 'dev', businessId: '*' },
+  ]);
+
+  test.each([
+    ['meter', '5', true],
+    ['meter', '50', false],
+    ['meter', '6', false],
+    ['dev', '1', true],
+    ['dev', '', true],
+    ['pump', '5', false],
+  ])('%s/%s: %s', (businessType, businessId, expected) => {
+    expect(belongs(conflationKey(businessType, businessId, 'series'))).toBe(expected);
   });
 });
