@@ -2,9 +2,10 @@ export { Authenticator, AuthenticationError } from './access/authenticator.js';
 export type { Handshake } from './access/handshake.js';
 export type { Principal } from './access/principal.js';
 export { ALARM_LOG } from './alarm-log/alarm-log.js';
+export type { SubscriptionId } from './alarm-log/subscription-store.js';
 export type { AlarmEntry, AlarmFields, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log/alarm-log.js';
-export { formatCursor, parseCursor } from './alarm-log/cursor.js';
-export type { Cursor } from './alarm-log/cursor.js';
+export { formatCursor, parseCursor } from './protocol/cursor.js';
+export type { Cursor } from './protocol/cursor.js';
 export type { DeliveryMode } from './fan-out/conflating.backlog.js';
 export type { PushTarget } from './fan-out/raw-data.router.js';
 export { AlarmGateway } from './gateway/alarm.gateway.js';
@@ -19,6 +20,8 @@ export { PUSH_V1 } from './protocol/messages.js';
 export type {
   ClientEvent,
   ClientEvents,
+  ExceptionCode,
+  GapReason,
   KeyAddress,
   ServerEvent,
   ServerEvents,
@@ -31,6 +34,7 @@ export {
   PayloadTooLargeError,
   PushConfigurationError,
   PushError,
+  SubscriptionLimitError,
 } from './push.errors.js';
 export { PushModule } from './push.module.js';
 export type { PushOptionsFactory } from './push.module.js';
@@ -39,5 +43,6 @@ export type { DeliveryFilter, PushModuleOptions, SeriesOf } from './push.options
 export { PushService } from './push.service.js';
 export type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
 export { AlarmRegistry } from './registry/alarm.registry.js';
+export type { SubscriptionInfo } from './registry/durable.subscriptions.js';
 export { RawDataRegistry } from './registry/raw-data.registry.js';
 export type { ClientConnected, ClientDisconnected, ClientInfo, ClientSent } from './registry/client.registry.js';

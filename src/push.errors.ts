@@ -73,6 +73,17 @@ export class AlarmNotAcceptedError extends PushError {
   }
 }
 
+/** There are as many durable subscriptions as there may be. */
+export class SubscriptionLimitError extends PushError {
+  readonly code = 'subscriptionLimit';
+
+  constructor(readonly limit: 'user' | 'total') {
+    super(
+      limit === 'user' ? 'this user has too many durable subscriptions' : 'there are too many durable subscriptions',
+    );
+  }
+}
+
 /** The module's options, or the way it is set up in the application, cannot work. Thrown at boot. */
 export class PushConfigurationError extends PushError {
   readonly code = 'configuration';

@@ -1,10 +1,22 @@
-import { type DynamicModule, Inject, Module, type WebSocketAdapter } from '@nestjs/common';
+import {
+  type DynamicModule,
+  Inject,
+  Logger,
+  Module,
+  type OnApplicationShutdown,
+  type WebSocketAdapter,
+} from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { AnonymousAuthenticator } from './access/anonymous.authenticator.js';
 import { Authenticator } from './access/authenticator.js';
 import { ConnectionLimits } from './access/connection-limits.js';
-import { ALARM_LOG } from './alarm-log/alarm-log.js';
+import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
+import { LmdbAlarmLog } from './alarm-log/lmdb.alarm-log.js';
+import { LmdbEnvironment } from './alarm-log/lmdb.environment.js';
+import { LmdbSubscriptionStore } from './alarm-log/lmdb.subscription-store.js';
 import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
+import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.js';
+import { SUBSCRIPTION_STORE, type SubscriptionStore } from './alarm-log/subscription-store.js';
 import { RAW_DATA_BUS } from './bus/bus.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
@@ -26,9 +38,47 @@ import {
 } from './push.module-definition.js';
 import { type PushModuleOptions, PushOptions, resolvePushOptions } from './push.options.js';
 import { PushService } from './push.service.js';
+import { AlarmPages } from './registry/alarm.pages.js';
+import { AlarmPlaces } from './registry/alarm.places.js';
 import { AlarmRegistry } from './registry/alarm.registry.js';
 import { AlarmTail } from './registry/alarm.tail.js';
+import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
+
+/** Where alarms and the cursors of durable subscriptions are kept; closed last, when nothing is pushed any more. */
+class AlarmStorage implements OnApplicationShutdown {
+  constructor(
+    readonly log: AlarmLog,
+    readonly subscriptions: SubscriptionStore,
+    private readonly environment: LmdbEnvironment | undefined,
+  ) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.log.close();
+    await this.subscriptions.close();
+    await this.environment?.close();
+  }
+}
+
+async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
+  const { alarmLogPath, alarmRetention: count, alarmRetentionHours: hours, alarmRetentionBytes: bytes } = options;
+  const retention = { count, hours, bytes };
+  const limits = { perUser: options.maxDurablePerUser, total: options.maxDurable };
+  if (alarmLogPath === '') {
+    return new AlarmStorage(new MemoryAlarmLog(retention), new MemorySubscriptionStore(limits), undefined);
+  }
+  const environment = await LmdbEnvironment.open(alarmLogPath);
+  if (environment.setAside !== undefined) {
+    new Logger(PushModule.name).error(
+      `the alarm log was damaged and is kept as ${environment.setAside}: a new one has begun, and clients are told of the gap`,
+    );
+  }
+  return new AlarmStorage(
+    await LmdbAlarmLog.open({ environment, retention }),
+    await LmdbSubscriptionStore.open(environment, limits),
+    environment,
+  );
+}
 
 /**
  * The push gateway in an application: both gateways on the application's own HTTP server, and {@link PushService} to
@@ -49,15 +99,12 @@ import { RawDataRegistry } from './registry/raw-data.registry.js';
       useFactory: ({ authenticator, allowAnonymous }: PushOptions) =>
         authenticator ?? new AnonymousAuthenticator(allowAnonymous),
     },
+    { provide: AlarmStorage, inject: [PushOptions], useFactory: openAlarmStorage },
+    { provide: ALARM_LOG, inject: [AlarmStorage], useFactory: ({ log }: AlarmStorage) => log },
     {
-      provide: ALARM_LOG,
-      inject: [PushOptions],
-      useFactory: (options: PushOptions) =>
-        new MemoryAlarmLog({
-          count: options.alarmRetention,
-          hours: options.alarmRetentionHours,
-          bytes: options.alarmRetentionBytes,
-        }),
+      provide: SUBSCRIPTION_STORE,
+      inject: [AlarmStorage],
+      useFactory: ({ subscriptions }: AlarmStorage) => subscriptions,
     },
     { provide: RAW_DATA_BUS, useClass: InProcessBus },
     NodeState,
@@ -66,7 +113,10 @@ import { RawDataRegistry } from './registry/raw-data.registry.js';
     PlainGetRoute,
     RawDataRegistry,
     AlarmRegistry,
+    AlarmPages,
+    AlarmPlaces,
     AlarmTail,
+    DurableSubscriptions,
     RawDataGateway,
     AlarmGateway,
     PushService,

@@ -212,6 +212,31 @@ export class PushOptions {
   @Min(65_536)
   alarmRetentionBytes = 1024 * 1024 * 1024;
 
+  /** Folder of the alarm log, made where it is missing. Empty: alarms are kept in memory and end with the process. */
+  @IsString()
+  alarmLogPath = './data/alarm-log';
+
+  /** Alarms that a durable subscription is sent beyond the last one that it acknowledged; then delivery waits. */
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  maxUnacked = 1000;
+
+  /** A durable subscription that was not used for this long is forgotten. */
+  @IsInt()
+  @Min(1)
+  durableTtlHours = 168;
+
+  /** Durable subscriptions of one user; over it 429. */
+  @IsInt()
+  @Min(1)
+  maxDurablePerUser = 16;
+
+  /** Durable subscriptions in all; over it 429. */
+  @IsInt()
+  @Min(1)
+  maxDurable = 10_000;
+
   /** A shutdown waits this long at most for clients to close. */
   @IsInt()
   @Min(500)

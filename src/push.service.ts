@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
-import { formatCursor } from './alarm-log/cursor.js';
+import { formatCursor } from './protocol/cursor.js';
 import { RAW_DATA_BUS, type RawDataBus, type RawDataEnvelope } from './bus/bus.js';
 import { Frame } from './fan-out/frame.js';
 import { conflationKey } from './fan-out/key.js';

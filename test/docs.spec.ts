@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import ts from 'typescript';
 import { Environment } from '../src/app/environment.js';
 import { CloseCodes } from '../src/protocol/close-codes.js';
+import { parseCursor } from '../src/protocol/cursor.js';
 import { PushOptions } from '../src/push.options.js';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -96,6 +97,13 @@ function filesIn(folder: string): string[] {
 
 const sources = filesIn('src');
 
+/** A number that is written as a product of numbers, or NaN. */
+function constantOf(name: string, path: string): number {
+  const [, expression = ''] = new RegExp(`^(?:export )?const ${name} = ([\\d_ *]+);`, 'm').exec(textOf(path)) ?? [];
+  if (expression === '') return Number.NaN;
+  return expression.split('*').reduce((all, factor) => all * Number(factor.replaceAll('_', '')), 1);
+}
+
 /** As the tables write a default; `none` where there is none. */
 function written(value: unknown): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none';
@@ -116,6 +124,7 @@ describe('PROTOCOL.md', () => {
   test.each([
     ['`code` of `exception`', 'ExceptionCode'],
     ['`reason` of a refused key', 'RefusalReason'],
+    ['`reason` of a gap', 'GapReason'],
   ])('%s: every word of %s', (title, name) => {
     expect(column(table(protocol, title))).toEqual(wordsOf(name));
   });
@@ -125,6 +134,56 @@ describe('PROTOCOL.md', () => {
     for (const { name } of [...membersOf('KeyAddress'), ...membersOf('SubscriptionRequest')]) {
       expect(text).toContain(name);
     }
+  });
+
+  test.each([
+    ['MAX_REPLAY_COUNT', 'src/gateway/alarm.query.ts', '## Limits'],
+    ['MAX_LOOK_BACK', 'src/registry/alarm.places.ts', '### Where they begin'],
+    ['MAX_SILENT_OFFSETS', 'src/fan-out/alarm.feed.ts', '## Heartbeat'],
+  ])('%s, as it stands under %s', (constant, path, heading) => {
+    expect(section(protocol, heading)).toContain(constantOf(constant, path).toLocaleString('en'));
+  });
+
+  test.each(['maxUnacked', 'maxDurablePerUser', 'maxDurable'] as const)('the default of %s', (option) => {
+    const value = new PushOptions()[option].toLocaleString('en');
+    expect(section(protocol, '## Limits')).toMatch(new RegExp(`\\b${value}\\b[^|]*\`${option}\``));
+  });
+
+  describe('examples', () => {
+    interface Example {
+      readonly event: string;
+      readonly id?: string;
+      readonly data: Record<string, unknown>;
+    }
+    const lines = [...section(protocol, '## Examples').matchAll(/^([<>]) (\{"event":.*\})/gm)];
+    const examples = lines
+      .filter(([line]) => !line.includes('…'))
+      .map(([, from, text = '']) => ({ from, text, message: JSON.parse(text) as Example }))
+      // The one that shows what is answered to an event that is not known.
+      .filter(({ message }) => message.event !== 'chat');
+
+    test('are there', () => expect(examples.length).toBeGreaterThan(20));
+
+    test('have events and fields that there are', () => {
+      const wrong = examples.filter(({ from, message }) => {
+        const member = membersOf(from === '<' ? 'ServerEvents' : 'ClientEvents').find(
+          ({ name }) => name === message.event,
+        );
+        if (member === undefined) return true;
+        const fields = shapeOf(member.type)?.match(/\w+/g);
+        return shapeOf(member.type) !== undefined && Object.keys(message.data).some((name) => !fields?.includes(name));
+      });
+      expect(wrong.map(({ text }) => text)).toEqual([]);
+    });
+
+    test('have cursors that could be', () => {
+      const cursors = examples.flatMap(({ message: { event, id, data } }) =>
+        event === 'alarm' ? [id] : [id, data['id'], data['cursor'], data['requested'], data['oldest']],
+      );
+      const given = cursors.filter((cursor) => cursor !== undefined);
+      expect(given.length).toBeGreaterThan(20);
+      expect(given.filter((cursor) => parseCursor(String(cursor)) === undefined)).toEqual([]);
+    });
   });
 
   describe('close codes', () => {
@@ -198,13 +257,19 @@ describe('options', () => {
     expect(rows.map(([name, value]) => [name, value])).toEqual(rows.map(([name]) => [name, defaultOf(unquoted(name))]));
   });
 
+  const environment = new Environment();
+  const declared = [...textOf('src/app/environment.ts').matchAll(/^ {2}([A-Z][A-Z_]+)\??[:=\s]/gm)];
+  const variables = declared.map(([, name]) => name ?? '');
+  const defaultOfVariable = (variable: string) =>
+    environment[variable as keyof Environment] ?? defaults[optionOf(variable) as keyof PushOptions];
+
+  test('.env: every variable of the environment with its default, and no other', () => {
+    const settings = [...textOf('.env').matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => `${name}=${value}`);
+    expect(settings).toEqual(variables.map((name) => `${name}=${String(defaultOfVariable(name) ?? '')}`));
+  });
+
   test('README.md: every variable of the environment with its default, and no other', () => {
-    const environment = new Environment();
-    const declared = [...textOf('src/app/environment.ts').matchAll(/^ {2}([A-Z][A-Z_]+)\??[:=\s]/gm)];
-    const variables = declared.map(([, name]) => name ?? '');
     expect(variables).toContain('PUSH_DEMO');
-    const defaultOfVariable = (variable: string) =>
-      environment[variable as keyof Environment] ?? defaults[optionOf(variable) as keyof PushOptions];
     const rows = table(section(readme, '## Environment of the node'), 'variable');
     expect(rows.map(([name, value]) => [unquoted(name), value])).toEqual(
       variables.map((variable) => [variable, written(defaultOfVariable(variable))]),
@@ -217,10 +282,7 @@ test('OPERATIONS.md: every fixed limit is the constant that it names', () => {
   expect(rows.length).toBeGreaterThan(10);
   for (const [, value, place] of rows) {
     const [, constant = '', path = ''] = /^`(\w+)` in `([^`]+)`$/.exec(place ?? '') ?? [];
-    const [, expression = ''] =
-      new RegExp(`^(?:export )?const ${constant} = ([\\d_ *]+);`, 'm').exec(textOf(path)) ?? [];
-    const product = expression.split('*').reduce((all, factor) => all * Number(factor.replaceAll('_', '')), 1);
-    expect(`${constant} ${product}`).toBe(`${constant} ${unquoted(value)}`);
+    expect(`${constant} ${constantOf(constant, path)}`).toBe(`${constant} ${unquoted(value)}`);
   }
 });
 
@@ -245,7 +307,7 @@ describe('README.md: the ways of a datum and of an alarm', () => {
       // Declared there, as a function or as a method.
       const modifiers = '(?:(?:private|protected|override|static|async) )*';
       const declaration = new RegExp(
-        `^(?:export )?(?:async )?function ${name}\\b|^  ${modifiers}${name}\\(.*(?:\\{|\\()$`,
+        `^(?:export )?(?:async )?function ${name}\\b|^  ${modifiers}${name}(?:<.*>)?\\((?:.*[{(])?$`,
         'm',
       );
       expect(declaration.test(textOf(path)) ? 'declared' : `${name} is not declared in ${path}`).toBe('declared');

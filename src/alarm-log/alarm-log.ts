@@ -1,4 +1,4 @@
-import type { Cursor } from './cursor.js';
+import type { Cursor } from '../protocol/cursor.js';
 
 /** Injection token of the {@link AlarmLog}. */
 export const ALARM_LOG = Symbol('ALARM_LOG');
@@ -53,14 +53,26 @@ export interface AlarmLog {
   /** Whether alarms outlive this process. */
   readonly isDurable: boolean;
 
+  /** Why the log cannot take alarms now; undefined where the last append succeeded. */
+  readonly fault: string | undefined;
+
   /**
    * Appends a batch in the order given. Throws EventIdConflictError where an eventId stands for other content, and
    * AlarmNotAcceptedError where the log cannot take it.
    */
   append(alarms: readonly NewAlarm[]): Promise<AppendReceipt[]>;
 
-  /** Up to `limit` entries after this offset, oldest first, starting at the oldest still there. */
+  /**
+   * Up to `limit` entries after this offset, oldest first, starting at the oldest still there: fewer where they are large,
+   * but at least one where there is one.
+   */
   read(afterOffset: number, limit: number): Promise<AlarmEntry[]>;
+
+  /**
+   * The newest event of each condition that is not cleared (`active: false`), in the order of their offsets; also where the
+   * retention has removed them from the rest.
+   */
+  active(): Promise<AlarmEntry[]>;
 
   bounds(): LogBounds;
 

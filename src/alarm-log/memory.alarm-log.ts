@@ -1,15 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { EventIdConflictError } from '../push.errors.js';
 import type { AlarmEntry, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log.js';
-import { formatCursor } from './cursor.js';
+import { type AlarmRetention, eventIdTaken, eventIdTwice, PAGE_BYTES } from './alarm-log.rules.js';
 
-export interface AlarmRetention {
-  readonly count: number;
-  readonly hours: number;
-  readonly bytes: number;
-}
+export type { AlarmRetention } from './alarm-log.rules.js';
 
 interface StoredAlarm extends AlarmEntry {
+  readonly bytes: number;
   readonly eventId: string | undefined;
   readonly atMs: number;
 }
@@ -17,6 +13,7 @@ interface StoredAlarm extends AlarmEntry {
 /** The alarm log of one process: ends with it, and says so. For tests, and for applications that want no files. */
 export class MemoryAlarmLog implements AlarmLog {
   readonly isDurable = false;
+  readonly fault = undefined;
   private readonly epoch = randomBytes(9).toString('base64url');
   /** Trimmed entries stay in front until they are as many as the rest, so that trimming costs a step an alarm. */
   private entries: StoredAlarm[] = [];
@@ -24,6 +21,7 @@ export class MemoryAlarmLog implements AlarmLog {
   private newest = 0;
   private bytes = 0;
   private readonly byEventId = new Map<string, StoredAlarm>();
+  private readonly byCondition = new Map<string, StoredAlarm>();
   private readonly listeners = new Set<() => void>();
 
   constructor(
@@ -39,8 +37,19 @@ export class MemoryAlarmLog implements AlarmLog {
   }
 
   async read(afterOffset: number, limit: number): Promise<AlarmEntry[]> {
-    const from = Math.max(0, afterOffset + 1 - this.bounds().oldest);
-    return this.entries.slice(this.trimmed + from, this.trimmed + from + limit);
+    const from = this.trimmed + Math.max(0, afterOffset + 1 - this.bounds().oldest);
+    const page: AlarmEntry[] = [];
+    let bytes = 0;
+    for (const entry of this.entries.slice(from, from + limit)) {
+      bytes += entry.bytes;
+      if (bytes > PAGE_BYTES && page.length > 0) break;
+      page.push(entry);
+    }
+    return page;
+  }
+
+  async active(): Promise<AlarmEntry[]> {
+    return [...this.byCondition.values()].toSorted((a, b) => a.offset - b.offset);
   }
 
   bounds(): LogBounds {
@@ -63,25 +72,31 @@ export class MemoryAlarmLog implements AlarmLog {
   private store(alarms: readonly NewAlarm[]): AppendReceipt[] {
     const receipts: AppendReceipt[] = [];
     const added: StoredAlarm[] = [];
-    const addedByEventId = new Map<string, StoredAlarm>();
-    for (const { json, fields, eventId } of alarms) {
-      const first = eventId === undefined ? undefined : (addedByEventId.get(eventId) ?? this.byEventId.get(eventId));
+    const byEventId = new Map<string, { readonly entry: StoredAlarm; readonly index: number }>();
+    for (const [index, { json, fields, eventId }] of alarms.entries()) {
+      const twin = eventId === undefined ? undefined : byEventId.get(eventId);
+      const first = eventId === undefined ? undefined : (twin?.entry ?? this.byEventId.get(eventId));
       if (first !== undefined) {
         const cursor = { epoch: this.epoch, offset: first.offset };
-        if (first.json !== json) throw new EventIdConflictError(eventId ?? '', formatCursor(cursor));
+        if (first.json !== json) throw twin ? eventIdTwice(index, twin.index) : eventIdTaken(eventId ?? '', cursor);
         receipts.push({ cursor, duplicate: true });
         continue;
       }
-      const entry = { offset: this.newest + added.length + 1, json, fields, eventId, atMs: this.now() };
+      const offset = this.newest + added.length + 1;
+      const entry = { offset, json, fields, eventId, bytes: Buffer.byteLength(json), atMs: this.now() };
       added.push(entry);
-      if (eventId !== undefined) addedByEventId.set(eventId, entry);
-      receipts.push({ cursor: { epoch: this.epoch, offset: entry.offset }, duplicate: false });
+      if (eventId !== undefined) byEventId.set(eventId, { entry, index });
+      receipts.push({ cursor: { epoch: this.epoch, offset }, duplicate: false });
     }
     for (const entry of added) {
       this.entries.push(entry);
-      this.bytes += Buffer.byteLength(entry.json);
+      this.bytes += entry.bytes;
+      const { conditionId, active } = entry.fields;
+      if (conditionId === undefined) continue;
+      if (active === false) this.byCondition.delete(conditionId);
+      else this.byCondition.set(conditionId, entry);
     }
-    for (const [eventId, entry] of addedByEventId) this.byEventId.set(eventId, entry);
+    for (const [eventId, { entry }] of byEventId) this.byEventId.set(eventId, entry);
     this.newest += added.length;
     return receipts;
   }
@@ -109,7 +124,7 @@ export class MemoryAlarmLog implements AlarmLog {
     const oldest = this.entries[this.trimmed];
     this.trimmed += 1;
     if (oldest === undefined) return;
-    this.bytes -= Buffer.byteLength(oldest.json);
+    this.bytes -= oldest.bytes;
     if (oldest.eventId !== undefined) this.byEventId.delete(oldest.eventId);
   }
 }

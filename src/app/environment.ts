@@ -71,6 +71,11 @@ export class Environment {
   @Matches(/^[\w.~+/-]+=*$/, { message: 'PUSH_PUBLISH_KEY may hold only letters, digits and - . _ ~ + / =' })
   PUSH_PUBLISH_KEY?: string;
 
+  /** Folder; empty: alarms are kept in memory. */
+  @IsOptional()
+  @IsString()
+  PUSH_ALARM_LOG_PATH?: string;
+
   @IsOptional()
   @AsInteger()
   @IsInt()
@@ -126,11 +131,11 @@ export class EnvironmentError extends Error {
 }
 
 /**
- * Reads the variables that are known and ignores all others; an empty one counts as absent. Throws
- * {@link EnvironmentError} with every problem at once.
+ * Reads the variables that are known and ignores all others; an empty one counts as absent, but for
+ * `PUSH_ALARM_LOG_PATH`. Throws {@link EnvironmentError} with every problem at once.
  */
 export function validateEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {
-  const given = Object.fromEntries(Object.entries(variables).filter(([, text]) => text !== undefined && text !== ''));
+  const given = Object.fromEntries(Object.entries(variables).filter(isGiven));
   const environment = plainToInstance(Environment, given, { exposeDefaultValues: true });
   const faults = validateSync(environment, { whitelist: true, stopAtFirstError: true });
   const problems = faults.flatMap(({ constraints }) => Object.values(constraints ?? {}));
@@ -139,12 +144,17 @@ export function validateEnvironment(variables: Readonly<Record<string, string | 
   return environment;
 }
 
+function isGiven([name, text]: [string, string | undefined]): boolean {
+  return text !== undefined && (text !== '' || name === 'PUSH_ALARM_LOG_PATH');
+}
+
 /** The part of the environment that is the module's. */
 export function pushOptionsOf(environment: Environment): PushModuleOptions {
   return {
     allowAnonymous: environment.PUSH_ALLOW_ANONYMOUS,
     allowedOrigins: environment.PUSH_ALLOWED_ORIGINS,
     trustProxy: environment.PUSH_TRUST_PROXY,
+    alarmLogPath: environment.PUSH_ALARM_LOG_PATH,
     alarmRetention: environment.PUSH_ALARM_RETENTION,
     alarmRetentionHours: environment.PUSH_ALARM_RETENTION_HOURS,
     alarmRetentionBytes: environment.PUSH_ALARM_RETENTION_BYTES,

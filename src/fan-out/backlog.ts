@@ -12,7 +12,9 @@ export interface Backlog {
   readonly conflatedCount: number;
   /** Puts a frame at the end, or in the place of an older one. */
   add(frame: Frame, nowMs: number): void;
-  /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one. */
+  /** Whether the next `take` returns more although the last one was not full. */
+  readonly canTakeMore: boolean;
+  /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one where there is one now. */
   take(maxBytes: number): Frame[];
   /** Applies the policy for what has waited too long, before a flush; what comes back is why the client has to be closed. */
   age(nowMs: number): CloseCode | undefined;

@@ -91,6 +91,11 @@ export class Client implements Flushable {
     return this.reportedConflations + (this.backlog?.conflatedCount ?? 0);
   }
 
+  /** Alarms of the log that the client has not been written yet. */
+  get behindBy(): number {
+    return 0;
+  }
+
   /** Takes a frame for the next flush. */
   offer(frame: Frame): void {
     if (this.currentState !== 'open') return;
@@ -154,6 +159,12 @@ export class Client implements Flushable {
     this.pending = this.backlog = undefined;
   }
 
+  /** From now on everything goes through the backlog, until that is empty. */
+  protected useBacklog(): void {
+    this.backlog ??= this.options.backlogPolicy.create(this.encoding);
+    this.markDirty();
+  }
+
   private get isWritable(): boolean {
     return this.currentState === 'open' || this.currentState === 'draining';
   }
@@ -205,19 +216,27 @@ export class Client implements Flushable {
 
   private flushBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
     if (!this.survives(backlog.age(nowMs))) return;
-    if (!backlog.isEmpty && this.canWrite()) {
-      let bytes = joinFrames(backlog.take(this.window.openBytes), this.encoding);
-      // What is left waits for a mark, so there has to be one, however little was written.
-      const isMarkDue = this.window.isMarkDue(bytes.length) || !backlog.isEmpty;
-      if (isMarkDue) bytes = Buffer.concat([bytes, markBytes(this.markKind, flushNumber)]);
-      this.write(bytes, nowMs);
-      if (isMarkDue) this.window.marked(flushNumber);
+    if (!backlog.isEmpty && this.canWrite()) this.writeBacklog(backlog, flushNumber, nowMs);
+    if (!this.survives(backlog.settle(nowMs))) return;
+    if (!backlog.isEmpty) {
+      if (backlog.canTakeMore && this.canWrite()) this.markDirty();
+      return;
     }
-    if (!this.survives(backlog.settle(nowMs)) || !backlog.isEmpty) return;
     this.backlog = undefined;
     const report = backlog.report();
     if (report !== undefined) this.reportConflation(report.count, report.forMs);
     this.closeWhenDrained();
+  }
+
+  private writeBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
+    const frames = backlog.take(this.window.openBytes);
+    if (frames.length === 0) return;
+    let bytes = joinFrames(frames, this.encoding);
+    // What is left waits for a mark, so there has to be one, however little was written.
+    const isMarkDue = this.window.isMarkDue(bytes.length) || !backlog.isEmpty;
+    if (isMarkDue) bytes = Buffer.concat([bytes, markBytes(this.markKind, flushNumber)]);
+    this.write(bytes, nowMs);
+    if (isMarkDue) this.window.marked(flushNumber);
   }
 
   /** Closes the client where its backlog says why. */

@@ -26,6 +26,7 @@ export class ConflatingBacklog implements Backlog {
   private bytes = 0;
   private pressureSinceMs: number | undefined;
   conflatedCount = 0;
+  readonly canTakeMore = false;
   private lastReport: ConflationReport | undefined;
 
   constructor(

@@ -1,4 +1,5 @@
 import { constants, deflateRawSync } from 'node:zlib';
+import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { alarmMessage, rawDataMessage } from '../protocol/messages.js';
 
 /** The wire formats a client can have asked for. */
@@ -95,6 +96,15 @@ export function* splitFrames(frames: Buffer): Generator<{ isText: boolean; paylo
   }
 }
 
+interface FrameTraits {
+  readonly conflationKey?: string | undefined;
+  readonly supersedes?: string;
+  readonly separates?: (conflationKey: string) => boolean;
+  readonly resumesAfter?: number;
+}
+
+const NO_TRAITS: FrameTraits = {};
+
 /**
  * One message on its way to clients. Its bytes are built once for each encoding that some client needs and are shared
  * by all of them; nobody may write to them.
@@ -102,30 +112,38 @@ export function* splitFrames(frames: Buffer): Generator<{ isText: boolean; paylo
 export class Frame {
   private readonly built: (Buffer | undefined)[] = [];
 
+  /** Frames of one key replace each other in a conflating outbox; undefined: this frame is never replaced. */
+  readonly conflationKey: string | undefined;
+  /**
+   * Of what a snapshot is made of: what waits of this conflation key is out of date, and this does not take its place, for
+   * it belongs behind the answer to the subscription.
+   */
+  readonly supersedes: string | undefined;
+  /**
+   * Of an answer that ends subscriptions: values of these conflation keys that wait before it keep their place, and values
+   * that come after it go behind it.
+   */
+  readonly separates: ((conflationKey: string) => boolean) | undefined;
+  /** Of what tells a place in the alarm log: where it is not written, delivery goes on after this offset of the log. */
+  readonly resumesAfter: number | undefined;
+
   private constructor(
     /** The message on the plain wire. */
     readonly plainText: string,
     private readonly pushV1Text: (() => string) | undefined,
-    /** Frames of one key replace each other in a conflating outbox; undefined: this frame is never replaced. */
-    readonly conflationKey: string | undefined,
     /** Texts from this length on are compressed for the clients that negotiated it. */
     private readonly deflateFromBytes: number,
-    /**
-     * Of what a snapshot is made of: what waits of this conflation key is out of date, and this does not take its place,
-     * for it belongs behind the answer to the subscription.
-     */
-    readonly supersedes: string | undefined = undefined,
-    /**
-     * Of an answer that ends subscriptions: values of these conflation keys that wait before it keep their place, and
-     * values that come after it go behind it.
-     */
-    readonly separates: ((conflationKey: string) => boolean) | undefined = undefined,
+    { conflationKey, supersedes, separates, resumesAfter }: FrameTraits,
   ) {
+    this.conflationKey = conflationKey;
+    this.supersedes = supersedes;
+    this.separates = separates;
+    this.resumesAfter = resumesAfter;
     this.approximateBytes = Buffer.byteLength(plainText);
   }
 
   static rawData(datumJson: string, conflationKey: string | undefined, deflateFromBytes = Infinity): Frame {
-    return new Frame(datumJson, () => rawDataMessage(datumJson), conflationKey, deflateFromBytes);
+    return new Frame(datumJson, () => rawDataMessage(datumJson), deflateFromBytes, { conflationKey });
   }
 
   /** A kept value: the newest of its series, or one of its history, which is never replaced. */
@@ -136,21 +154,28 @@ export class Frame {
     deflateFromBytes = Infinity,
   ): Frame {
     const ownKey = kind === 'newest' ? conflationKey : undefined;
-    return new Frame(datumJson, () => rawDataMessage(datumJson), ownKey, deflateFromBytes, conflationKey);
+    const traits = { conflationKey: ownKey, supersedes: conflationKey };
+    return new Frame(datumJson, () => rawDataMessage(datumJson), deflateFromBytes, traits);
   }
 
-  static alarm(cursor: string, alarmJson: string, deflateFromBytes = Infinity): Frame {
-    return new Frame(alarmJson, () => alarmMessage(cursor, alarmJson), undefined, deflateFromBytes);
+  static alarm(cursor: Cursor, alarmJson: string, deflateFromBytes = Infinity): Frame {
+    const text = () => alarmMessage(formatCursor(cursor), alarmJson);
+    return new Frame(alarmJson, text, deflateFromBytes, { resumesAfter: cursor.offset - 1 });
+  }
+
+  /** A message that says that the alarms up to this offset are done with. */
+  static position(text: string, offset: number): Frame {
+    return new Frame(text, undefined, Infinity, { resumesAfter: offset });
   }
 
   /** The same text on every wire format: personal messages and broadcasts. */
   static text(text: string): Frame {
-    return new Frame(text, undefined, undefined, Infinity);
+    return new Frame(text, undefined, Infinity, NO_TRAITS);
   }
 
   /** As {@link text}; see {@link separates}. */
   static separator(text: string, separates: (conflationKey: string) => boolean): Frame {
-    return new Frame(text, undefined, undefined, Infinity, undefined, separates);
+    return new Frame(text, undefined, Infinity, { separates });
   }
 
   /** Bytes of the message on the plain wire: what it costs an outbox, give or take its envelope. */

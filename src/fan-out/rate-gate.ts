@@ -63,6 +63,15 @@ export class RateGate {
     this.bySeries.clear();
   }
 
+  /** The rates were changed: they count from the last value that passed. */
+  repace(intervalMsOf: (conflationKey: string) => number): void {
+    for (const [key, series] of this.bySeries) {
+      const intervalMs = intervalMsOf(key);
+      series.dueAtMs += intervalMs - series.intervalMs;
+      series.intervalMs = intervalMs;
+    }
+  }
+
   /** Drops what waits of the series that are no longer wanted. */
   retain(isWanted: (conflationKey: string) => boolean): void {
     for (const key of this.bySeries.keys()) if (!isWanted(key)) this.bySeries.delete(key);

@@ -84,7 +84,12 @@ export class RawDataRouter {
     if (subscription.maxFrequencyHz !== undefined) {
       client.rateGate ??= new RateGate((frame) => client.offer(frame), this.rateClock);
     }
-    return this.index.add(client, subscription);
+    const isNew = this.index.add(client, subscription);
+    client.rateGate?.repace((key) => {
+      const { businessType, businessId } = addressOfConflationKey(key);
+      return this.index.intervalMs(client, businessType, businessId);
+    });
+    return isNew;
   }
 
   unsubscribe(client: RawDataClient, address: KeyAddress): boolean {

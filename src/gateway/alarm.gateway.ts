@@ -3,15 +3,16 @@ import type { IncomingMessage } from 'node:http';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
-import { organisationCovers } from '../access/principal.js';
-import type { AlarmClient } from '../fan-out/alarm.router.js';
+import type { AlarmClient } from '../fan-out/alarm.client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
 import { alarmKey } from '../fan-out/key.js';
+import type { ClientMessage } from '../protocol/client-message.js';
+import { parseCursor } from '../protocol/cursor.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
+import type { AlarmPlace } from '../registry/alarm.places.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
-import { AlarmTail } from '../registry/alarm.tail.js';
-import { openConnection } from './connection.js';
+import { openConnection, sendException } from './connection.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
 import { isCompressed, type PushSocket } from './push.socket.js';
 import type { Admission } from './upgrade.gate.js';
@@ -25,7 +26,6 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
   constructor(
     private readonly options: PushOptions,
     private readonly registry: AlarmRegistry,
-    private readonly tail: AlarmTail,
   ) {}
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
@@ -39,7 +39,8 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format, principal, alarmFilter } = admission;
+    const { handshake, format, principal, acceptsAlarm, alarmPlace } = admission;
+    if (alarmPlace === undefined) throw new Error('an alarm client was admitted without a place');
     const clientId = randomUUID();
     const client = this.registry.createClient(
       {
@@ -51,22 +52,35 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
         isCompressed: isCompressed(socket, request.socket),
       },
       createSink(socket, request.socket),
-      alarmFilter,
-      { covers: (orgId) => organisationCovers(principal, orgId) },
+      {
+        accepts: acceptsAlarm,
+        start: alarmPlace.start,
+        maxUnacknowledged: alarmPlace.subscription === undefined ? undefined : this.options.maxUnacked,
+      },
     );
-    openConnection(
-      socket,
-      client,
-      this.registry,
-      () => false,
-      () => this.greet(client),
-    );
+    openConnection(socket, client, this.registry, this.handleMessage, () => this.greet(client, alarmPlace));
+    if (alarmPlace.subscription !== undefined) this.registry.hold(client, alarmPlace.subscription);
   }
 
-  private greet(client: AlarmClient): void {
-    if (client.identity.format !== WireFormat.pushV1) return;
-    const { heartbeatIntervalMs: heartbeatMs } = this.options;
-    const data = { clientId: client.clientId, cursor: this.tail.cursor, resumed: false, heartbeatMs };
-    client.offer(Frame.text(serverMessage('ready', data)));
+  private greet(client: AlarmClient, { ready, gap }: AlarmPlace): void {
+    if (client.identity.format === WireFormat.pushV1) {
+      const { heartbeatIntervalMs: heartbeatMs } = this.options;
+      client.offer(Frame.text(serverMessage('ready', { clientId: client.clientId, ...ready, heartbeatMs })));
+      if (gap !== undefined) client.offer(Frame.text(serverMessage('gap', gap)));
+    }
+    client.begin();
   }
+
+  private readonly handleMessage = (client: AlarmClient, message: ClientMessage): boolean => {
+    if (message.event !== 'ack') return false;
+    const cursor = parseCursor(message.data.id);
+    const fault = cursor === undefined ? 'ackAhead' : this.registry.acknowledge(client, cursor);
+    if (fault !== undefined) sendException(client, fault, ACK_FAULTS[fault], message.ref);
+    return true;
+  };
 }
+
+const ACK_FAULTS = {
+  notDurable: 'only the connection of a durable subscription acknowledges: connect with ?durable=<name>',
+  ackAhead: 'what is acknowledged was not sent on this connection',
+} as const;

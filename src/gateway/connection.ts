@@ -44,10 +44,11 @@ function takeMessage<C extends Client>(
   data: RawData,
   isBinary: boolean,
 ): void {
-  if (client.state !== 'open') return;
+  // Whoever drains takes nothing new, but has to tell how far it has read, or what waits for it would never go out.
+  if (client.state !== 'open' && client.state !== 'draining') return;
   const bytes = Buffer.isBuffer(data) ? data : Buffer.concat(Array.isArray(data) ? data : [Buffer.from(data)]);
   if (client.identity.format === WireFormat.plain) {
-    registry.emitMessage(client, undefined, isBinary ? bytes : bytes.toString());
+    if (client.state === 'open') registry.emitMessage(client, undefined, isBinary ? bytes : bytes.toString());
     return;
   }
   if (isBinary) {
@@ -72,11 +73,18 @@ function takeClientMessage<C extends Client>(
     client.confirmMark(message.data.n, 'message');
     return;
   }
+  if (client.state !== 'open') return;
   if (handle(client, message)) return;
   if (message.event === 'other' && registry.emitMessage(client, message.name, message.data)) return;
   sendException(client, 'unknownEvent', 'this event is not known here', message.ref);
 }
 
-function sendException(client: Client, code: ExceptionCode, message: string, ref: string | number | undefined): void {
+/** Tells a client that a message of it had no effect; the connection goes on. */
+export function sendException(
+  client: Client,
+  code: ExceptionCode,
+  message: string,
+  ref: string | number | undefined,
+): void {
   client.offer(Frame.text(serverMessage('exception', { code, message }, ref === undefined ? {} : { ref })));
 }

@@ -4,7 +4,6 @@ import { Frame, pingFrame, WireFormat } from '../fan-out/frame.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
-import { AlarmTail } from '../registry/alarm.tail.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 
 /** The clients are looked at this often in one interval, so that their pings do not all fall on one moment. */
@@ -24,7 +23,6 @@ export class Heartbeat implements OnApplicationBootstrap, OnApplicationShutdown 
     private readonly options: PushOptions,
     private readonly rawDataRegistry: RawDataRegistry,
     private readonly alarmRegistry: AlarmRegistry,
-    private readonly alarmTail: AlarmTail,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -37,13 +35,12 @@ export class Heartbeat implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private beat(nowMs: number): void {
-    const rawDataHeartbeat = Frame.text(serverMessage('heartbeat', {}));
-    for (const client of this.rawDataRegistry.all()) this.beatClient(client, nowMs, rawDataHeartbeat);
-    const alarmHeartbeat = Frame.text(serverMessage('heartbeat', {}, { id: this.alarmTail.cursor }));
-    for (const client of this.alarmRegistry.all()) this.beatClient(client, nowMs, alarmHeartbeat);
+    const heartbeat = Frame.text(serverMessage('heartbeat', {}));
+    for (const client of this.rawDataRegistry.all()) this.beatClient(client, nowMs, () => client.offer(heartbeat));
+    for (const client of this.alarmRegistry.all()) this.beatClient(client, nowMs, () => client.offerHeartbeat());
   }
 
-  private beatClient(client: Client, nowMs: number, heartbeat: Frame): void {
+  private beatClient(client: Client, nowMs: number, offerHeartbeat: () => void): void {
     const { heartbeatIntervalMs, heartbeatTimeoutMs } = this.options;
     if (nowMs - client.lastPongAtMs > heartbeatTimeoutMs) {
       client.terminate();
@@ -56,6 +53,6 @@ export class Heartbeat implements OnApplicationBootstrap, OnApplicationShutdown 
       client.writeControl(PING);
     }
     const isQuiet = nowMs - client.lastWriteAtMs >= heartbeatIntervalMs && client.outboxBytes === 0;
-    if (isQuiet && client.identity.format === WireFormat.pushV1) client.offer(heartbeat);
+    if (isQuiet && client.identity.format === WireFormat.pushV1) offerHeartbeat();
   }
 }

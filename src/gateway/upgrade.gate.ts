@@ -6,13 +6,15 @@ import type { Handshake } from '../access/handshake.js';
 import { isOriginAllowed } from '../access/origin.js';
 import { createPeerReader, type Peer, type PeerReader } from '../access/peer.js';
 import { keyScopeOf } from '../access/key-claims.js';
-import type { Principal } from '../access/principal.js';
-import type { AlarmFilter } from '../fan-out/alarm.router.js';
+import { organisationCovers, type Principal } from '../access/principal.js';
+import { type AlarmAddress, isAlarmFor } from '../fan-out/alarm.client.js';
 import { WireFormat } from '../fan-out/frame.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
+import { SubscriptionLimitError } from '../push.errors.js';
 import { PushOptions } from '../push.options.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
-import { parseAlarmFilter } from './alarm-filter.query.js';
+import { type AlarmPlace, AlarmPlaces, type AlarmRequest } from '../registry/alarm.places.js';
+import { parseAlarmRequest } from './alarm.query.js';
 import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
 import { type GatewayRoute } from './gateway.routes.js';
 import { NodeState } from './node-state.js';
@@ -32,8 +34,10 @@ export interface Admission {
   /** The keys that the principal may see; undefined: every key. */
   readonly keyScope: KeyScope | undefined;
   readonly format: WireFormat;
-  /** What the query of the alarm path asks for. */
-  readonly alarmFilter: AlarmFilter;
+  /** Whether the client may have an alarm and asked for it. */
+  readonly acceptsAlarm: (address: AlarmAddress) => boolean;
+  /** Where the alarms begin; undefined on raw data. */
+  readonly alarmPlace: AlarmPlace | undefined;
   /** What the query of the raw-data path asks for. */
   readonly subscription: SubscriptionQuery;
 }
@@ -69,6 +73,7 @@ export class UpgradeGate {
     private readonly limits: ConnectionLimits,
     private readonly authenticator: Authenticator,
     private readonly rawDataRegistry: RawDataRegistry,
+    private readonly alarmPlaces: AlarmPlaces,
   ) {
     this.readPeer = createPeerReader(options.trustProxy);
   }
@@ -120,8 +125,12 @@ export class UpgradeGate {
     const format = kind === 'get' ? WireFormat.plain : chooseWireFormat(request);
     if (isRefusal(format)) return format;
     const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
-    const alarmFilter = parseAlarmFilter(route.gateway === 'alarm' ? query : NO_QUERY);
-    if (isRefusal(alarmFilter)) return alarmFilter;
+    const alarmRequest = parseAlarmRequest(
+      route.gateway === 'alarm' ? query : NO_QUERY,
+      route.gateway === 'alarm' ? request.headersDistinct['last-event-id']?.join() : undefined,
+      kind === 'get' || format === WireFormat.pushV1,
+    );
+    if (isRefusal(alarmRequest)) return alarmRequest;
     const subscription = parseSubscription(route.gateway === 'rawData' ? query : NO_QUERY);
     if (isRefusal(subscription)) return subscription;
     const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
@@ -133,9 +142,34 @@ export class UpgradeGate {
         ? (forbidden(principal, keyScope, parameters) ?? this.tooLarge(parameters, subscription))
         : undefined;
     if (fault !== undefined) return fault;
+    const scope = { covers: (orgId: string) => organisationCovers(principal, orgId) };
+    const acceptsAlarm = (address: AlarmAddress) => isAlarmFor(alarmRequest.filter, scope, address);
+    const alarmPlace =
+      route.gateway === 'alarm' ? await this.findPlace(alarmRequest, principal, acceptsAlarm, kind) : undefined;
+    if (alarmPlace !== undefined && isRefusal(alarmPlace)) return alarmPlace;
     // Meanwhile the node may have begun to shut down.
     if (!this.state.isServing) return NOT_SERVING;
-    return { handshake, principal, keyScope, format, alarmFilter, subscription };
+    return { handshake, principal, keyScope, format, acceptsAlarm, alarmPlace, subscription };
+  }
+
+  /** A plain GET takes no durable subscription over. */
+  private async findPlace(
+    request: AlarmRequest,
+    { userName = '' }: Principal,
+    accepts: (address: AlarmAddress) => boolean,
+    kind: 'upgrade' | 'get',
+  ): Promise<AlarmPlace | Refusal | undefined> {
+    try {
+      if (kind === 'upgrade') return await this.alarmPlaces.find(request, userName, accepts);
+      await this.alarmPlaces.check(request, userName);
+      return undefined;
+    } catch (cause) {
+      if (cause instanceof SubscriptionLimitError) {
+        return { status: 429, error: 'subscriptionLimit', message: `${cause.message}: use fewer names` };
+      }
+      this.logger.error('the alarm log failed', cause instanceof Error ? cause.stack : undefined);
+      return { status: 503, error: 'alarmLog', message: 'the alarm log is not available now: try again later' };
+    }
   }
 
   /** Closing such a client for its full outbox would only make it come back for the same. */

@@ -1,3 +1,4 @@
+import { parseCursor } from './cursor.js';
 import type { ClientEvent, ClientEvents, KeyAddress, SubscriptionRequest } from './messages.js';
 
 /** A client's request id, repeated in the answer: a string of at most 64 characters or a finite number. */
@@ -43,6 +44,8 @@ export function parseClientMessage(text: string): ClientMessage {
       return { event, data: { keys: keysOf(data, ref).map((key) => addressOf(key, ref)) }, ref };
     case 'mark':
       return { event, data: { n: markNumberOf(data, ref) }, ref };
+    case 'ack':
+      return { event, data: { id: cursorOf(data, ref) }, ref };
     default:
       return { event: 'other', name: event, data, ref };
   }
@@ -114,4 +117,12 @@ function markNumberOf(data: unknown, ref: Ref | undefined): number {
   const n = isObject(data) ? data['n'] : undefined;
   if (!Number.isSafeInteger(n)) throw new BadMessageError('"data.n" must be the number of a mark', ref);
   return n as number;
+}
+
+function cursorOf(data: unknown, ref: Ref | undefined): string {
+  const id = isObject(data) ? data['id'] : undefined;
+  if (typeof id !== 'string' || parseCursor(id) === undefined) {
+    throw new BadMessageError('"data.id" must be the id of an alarm or a heartbeat', ref);
+  }
+  return id;
 }

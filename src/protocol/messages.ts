@@ -48,19 +48,29 @@ export interface ServerEvents {
   mark: { n: number };
   /** `count` values were replaced by newer ones since `sinceMs` (Unix time) because the client was slow. */
   conflated: { count: number; sinceMs: number };
+  /**
+   * Alarms after `requested` are not there any more; those from `oldest`
+   * on follow. `reason`: `epoch`, the log has begun anew; `retention`, they were removed; `ahead`, the log never got so far.
+   */
+  gap: { requested: string; oldest: string; reason: GapReason };
   /** What the client sent was not understood or not allowed. The connection goes on. */
   exception: { code: ExceptionCode; message: string };
 }
 
 export type ServerEvent = keyof ServerEvents;
 
-export type ExceptionCode = 'badMessage' | 'unknownEvent';
+export type GapReason = 'epoch' | 'retention' | 'ahead';
+
+/** `notDurable`: an `ack` needs a durable subscription. `ackAhead`: the alarm was not sent on this connection. */
+export type ExceptionCode = 'badMessage' | 'unknownEvent' | 'notDurable' | 'ackAhead';
 
 /** What a client sends on `push.v1`: the event and the type of its `data`. */
 export interface ClientEvents {
   subscribe: { keys: SubscriptionRequest[] };
   unsubscribe: { keys: KeyAddress[] };
   mark: { n: number };
+  /** Everything up to this cursor was received; for durable subscriptions. */
+  ack: { id: string };
 }
 
 export type ClientEvent = keyof ClientEvents;

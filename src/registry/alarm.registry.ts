@@ -1,54 +1,65 @@
 import { Injectable, Logger } from '@nestjs/common';
-import {
-  type AlarmAddress,
-  AlarmClient,
-  type AlarmFilter,
-  type OrganisationScope,
-  routeAlarm,
-} from '../fan-out/alarm.router.js';
-import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
-import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
+import { AlarmClient, type AlarmClientOptions, type AlarmSubscription } from '../fan-out/alarm.client.js';
+import type { LoggedAlarm } from '../fan-out/alarm.source.js';
+import type { ClientIdentity } from '../fan-out/client.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
-import { Frame } from '../fan-out/frame.js';
 import type { Sink } from '../fan-out/sink.js';
 import { PushOptions } from '../push.options.js';
+import type { SubscriptionId } from '../alarm-log/subscription-store.js';
+import type { Cursor } from '../protocol/cursor.js';
+import { AlarmPages } from './alarm.pages.js';
+import type { HeldSubscription } from './alarm.places.js';
+import { DurableSubscriptions, type SubscriptionInfo } from './durable.subscriptions.js';
 import { ClientRegistry } from './client.registry.js';
 
-/** The clients of the alarm gateway. Alarms have no series, so nothing here conflates. */
+/** The clients of the alarm gateway: complete beats fresh, so one that is behind is fed from the log. */
 @Injectable()
 export class AlarmRegistry extends ClientRegistry<AlarmClient> {
-  private readonly clientOptions: ClientOptions;
+  private readonly clientOptions: AlarmClientOptions;
 
   constructor(
-    private readonly options: PushOptions,
+    { inFlightBytes, maxOutboxBytes }: PushOptions,
     flushQueue: FlushQueue,
+    source: AlarmPages,
+    private readonly durable: DurableSubscriptions,
   ) {
     super(new Logger(AlarmRegistry.name));
-    this.clientOptions = {
-      lane: flushQueue.alarms,
-      backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, { ...options, delivery: 'conflate' }) },
-      mergesFlushes: false,
-      inFlightBytes: options.inFlightBytes,
-      maxOutboxBytes: options.maxOutboxBytes,
-    };
+    this.clientOptions = { lane: flushQueue.alarms, inFlightBytes, maxOutboxBytes, source };
   }
 
-  /** The frame of one alarm, for all clients. */
-  frame(cursor: string, alarmJson: string): Frame {
-    return Frame.alarm(cursor, alarmJson, this.options.compression?.thresholdBytes);
+  /** Offers the newest alarm of the log to every client. */
+  route(alarm: LoggedAlarm): void {
+    for (const client of this.all()) client.offerAlarm(alarm);
   }
 
-  /** Offers one alarm to every client that accepts it; returns how many those are. */
-  route(address: AlarmAddress, frame: Frame): number {
-    return routeAlarm(this.all(), address, frame);
+  /** The durable subscriptions of all users, connected or not: an application can notify whoever is behind. */
+  subscriptions(): Promise<SubscriptionInfo[]> {
+    return this.durable.list();
+  }
+
+  /** Forgets a durable subscription and closes its connection (4403). False where there is none. */
+  deleteSubscription(id: SubscriptionId): Promise<boolean> {
+    return this.durable.delete(id);
+  }
+
+  /** @internal Undefined: the acknowledgement is on its way to the store. */
+  acknowledge(client: AlarmClient, cursor: Cursor): 'notDurable' | 'ackAhead' | undefined {
+    return this.durable.acknowledge(client, cursor);
+  }
+
+  /** @internal The connection of a durable subscription takes over from an earlier one. */
+  hold(client: AlarmClient, subscription: HeldSubscription): void {
+    this.durable.hold(client, subscription);
   }
 
   /** @internal */
-  createClient(identity: ClientIdentity, sink: Sink, filter: AlarmFilter, scope: OrganisationScope): AlarmClient {
-    return new AlarmClient(identity, sink, this.clientOptions, filter, scope);
+  createClient(identity: ClientIdentity, sink: Sink, subscription: AlarmSubscription): AlarmClient {
+    return new AlarmClient(identity, sink, this.clientOptions, subscription);
   }
 
   protected override onRegistered(): void {}
 
-  protected override onUnregistered(): void {}
+  protected override onUnregistered(client: AlarmClient): void {
+    this.durable.release(client);
+  }
 }

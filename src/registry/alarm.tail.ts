@@ -1,9 +1,10 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
-import { formatCursor } from '../alarm-log/cursor.js';
+import { AlarmPages } from './alarm.pages.js';
 import { AlarmRegistry } from './alarm.registry.js';
 
 const PAGE_ALARMS = 200;
+const READ_AGAIN_AFTER_MS = 1000;
 
 /**
  * Follows the alarm log and routes in its order, whoever appended. The log is the only source of the order of alarms,
@@ -12,29 +13,26 @@ const PAGE_ALARMS = 200;
 @Injectable()
 export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(AlarmTail.name);
-  /** Offset of the last alarm that was routed. */
-  private position = 0;
   private isReading = false;
   private isBehind = false;
+  private retry: NodeJS.Timeout | undefined;
   private stopListening: (() => void) | undefined;
 
   constructor(
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
+    private readonly pages: AlarmPages,
     private readonly registry: AlarmRegistry,
   ) {}
 
-  /** The place up to which clients at the head have been offered everything. */
-  get cursor(): string {
-    return formatCursor({ epoch: this.log.bounds().epoch, offset: this.position });
-  }
-
   onApplicationBootstrap(): void {
-    this.position = this.log.bounds().newest;
+    this.pages.open();
     this.stopListening = this.log.onAppended(() => this.follow());
   }
 
   onModuleDestroy(): void {
     this.stopListening?.();
+    clearTimeout(this.retry);
+    this.pages.close();
   }
 
   private follow(): void {
@@ -50,20 +48,18 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
         this.isBehind = false;
         let page: AlarmEntry[];
         do {
-          page = await this.log.read(this.position, PAGE_ALARMS);
-          for (const entry of page) this.route(entry);
-        } while (page.length === PAGE_ALARMS);
+          page = await this.log.read(this.pages.head, PAGE_ALARMS);
+          for (const entry of page) this.registry.route(this.pages.advance(entry));
+        } while (page.length > 0);
       }
     } catch (cause) {
       this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
+      this.retry ??= setTimeout(() => {
+        this.retry = undefined;
+        this.follow();
+      }, READ_AGAIN_AFTER_MS);
     } finally {
       this.isReading = false;
     }
-  }
-
-  private route({ offset, json, fields }: AlarmEntry): void {
-    const cursor = formatCursor({ epoch: this.log.bounds().epoch, offset });
-    this.registry.route(fields, this.registry.frame(cursor, json));
-    this.position = offset;
   }
 }

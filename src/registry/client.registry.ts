@@ -20,6 +20,8 @@ export interface ClientInfo {
   readonly inFlightBytes: number;
   /** Bytes that wait for the in-flight window to open. */
   readonly outboxBytes: number;
+  /** Alarms of the log that the client has not been written yet; 0 on raw data. */
+  readonly behind: number;
   /** How many raw data were replaced by newer ones because the client was slow. */
   readonly conflated: number;
 }
@@ -170,6 +172,7 @@ export function clientInfo(client: Client): ClientInfo {
     connectedAt: new Date(client.connectedAtMs),
     inFlightBytes: client.inFlightBytes,
     outboxBytes: client.outboxBytes,
+    behind: client.behindBy,
     conflated: client.conflatedTotal,
   };
 }

@@ -87,13 +87,17 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   ): { keys: SubscriptionRequest[]; refused: RefusedKey[] } {
     const subscribed: SubscriptionRequest[] = [];
     const refused: RefusedKey[] = [];
+    // The snapshots of one message are offered together, so they share the room that there is.
+    let roomBytes = this.snapshotRoomBytes;
     for (const key of keys) {
       const { businessType, businessId, maxFrequencyHz } = key;
-      const reason = this.refusalOf(client, key);
+      const snapshotBytes = this.snapshotBytes(key);
+      const reason = snapshotBytes > roomBytes ? 'tooLarge' : this.refusalOf(client, key);
       if (reason !== undefined) {
         refused.push({ businessType, businessId, reason });
         continue;
       }
+      roomBytes -= snapshotBytes;
       this.router.subscribe(client, { businessType, businessId, maxFrequencyHz });
       subscribed.push(key);
     }
@@ -108,7 +112,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const allSeries = this.lastValues
       .valuesOf(address, Math.max(1, history))
       .map((values) => values.filter(({ json }) => this.mayShow(client, json)));
-    let historyBytes = this.options.maxOutboxBytes / 2;
+    let historyBytes = this.snapshotRoomBytes;
     for (const values of allSeries) historyBytes -= byteLength(values.at(-1));
     for (const values of allSeries) {
       const newest = values.at(-1);
@@ -127,10 +131,8 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   }
 
   /** @internal Whether the newest values of an address would take more than half of a client's outbox. */
-  isSnapshotTooLarge({ snapshot, history = 0, ...address }: SubscriptionRequest): boolean {
-    if (snapshot !== true && history === 0) return false;
-    const newest = this.lastValues.valuesOf(address, 1).flat();
-    return newest.reduce((bytes, value) => bytes + byteLength(value), 0) > this.options.maxOutboxBytes / 2;
+  isSnapshotTooLarge(request: SubscriptionRequest): boolean {
+    return this.snapshotBytes(request) > this.snapshotRoomBytes;
   }
 
   /** @internal Returns the keys that the client was subscribed to. */
@@ -157,6 +159,17 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     this.router.remove(client);
   }
 
+  private get snapshotRoomBytes(): number {
+    return this.options.maxOutboxBytes / 2;
+  }
+
+  /** Of the newest values that a subscription asks for; 0 where it asks for none. */
+  private snapshotBytes({ snapshot, history = 0, ...address }: SubscriptionRequest): number {
+    if (snapshot !== true && history === 0) return 0;
+    const newest = this.lastValues.valuesOf(address, 1).flat();
+    return newest.reduce((bytes, value) => bytes + byteLength(value), 0);
+  }
+
   private keep({ frame, businessType, businessId, to }: RawDataPush): void {
     const { conflationKey, plainText: json } = frame;
     if (to !== undefined || businessId === undefined || conflationKey === undefined || this.options.history === 0)
@@ -179,7 +192,6 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   }
 
   private refusalOf(client: RawDataClient, key: SubscriptionRequest): RefusedKey['reason'] | undefined {
-    if (this.isSnapshotTooLarge(key)) return 'tooLarge';
     if (this.router.isSubscribed(client, key)) return undefined;
     const businessId = key.businessId === '*' ? undefined : key.businessId;
     if (client.keyScope?.covers(key.businessType, businessId) === false) return 'forbidden';

@@ -28,7 +28,10 @@ afterEach(async () => {
 
 /** Starts the node on a free port, with these variables as its whole environment. Ends with the test. */
 export async function startNode(variables: Readonly<Record<string, string>> = {}): Promise<TestNode> {
-  const app = await createApp(validateEnvironment({ PUSH_DEMO: 'false', ...variables }), false);
+  const app = await createApp(
+    validateEnvironment({ PUSH_DEMO: 'false', PUSH_ALARM_LOG_PATH: '', ...variables }),
+    false,
+  );
   const node = new TestNode(app);
   running.add(node);
   await app.listen(0, '127.0.0.1');

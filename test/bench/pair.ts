@@ -16,6 +16,12 @@ export interface Crowd {
   readonly sourceAddresses?: number;
   /** Whether the newest datum of each series is kept for every client; then of so many series. */
   readonly series?: number;
+  /** Absent: where the contender's raw data are. */
+  readonly path?: string;
+  /** Of so many clients the ages are taken. */
+  readonly sampled?: number;
+  /** Whether it is counted what does not come in the order of its numbers. */
+  readonly checksOrder?: boolean;
 }
 
 /** What one measured stretch came to. */
@@ -42,12 +48,13 @@ export class Load {
     await this.child.call('connect', {
       port,
       dialect: contender.dialect,
-      paths: indexes.map((index) => pathOf(contender, index)),
+      paths: indexes.map((index) => crowd.path ?? pathOf(contender, index)),
       subscriptions: indexes.map((index) => crowd.subscriptionsOf?.(index) ?? []),
       isCompressed: crowd.isCompressed ?? false,
       sourceAddresses: crowd.sourceAddresses ?? 1,
-      sampled: crowd.isCompressed === true ? 0 : Math.min(SAMPLED_CLIENTS, crowd.clients),
+      sampled: crowd.isCompressed === true ? 0 : Math.min(crowd.sampled ?? SAMPLED_CLIENTS, crowd.clients),
       series: crowd.series ?? 0,
+      checksOrder: crowd.checksOrder ?? false,
     });
   }
 
@@ -73,14 +80,19 @@ export class Pair {
     private readonly crowd: Crowd,
   ) {}
 
-  /** A string says why this contender cannot run here. */
-  static async start(contender: Contender, crowd: Crowd): Promise<Pair | string> {
+  /** A string says why this contender cannot run here. What `prepare` does comes before the clients. */
+  static async start(
+    contender: Contender,
+    crowd: Crowd,
+    prepare?: (server: Child<ServerApi>) => Promise<void>,
+  ): Promise<Pair | string> {
     const server = startServer(contender);
     const listening = await server.call('listen', contender.server);
     if ('skipped' in listening) {
       await server.end();
       return listening.skipped;
     }
+    await prepare?.(server);
     const pair = new Pair(contender, server, listening.port, listening.ackPort, crowd);
     await pair.load.connect(contender, listening.port, crowd);
     return pair;

@@ -4,9 +4,10 @@ export interface Row {
   readonly values: Readonly<Record<string, number | string | undefined>>;
 }
 
-/** `measured` at most `limit`. Undefined: could not be measured here, the note says why. */
+/** What is measured against `limit`. Undefined: could not be measured here, the note says why. */
 export interface Bar {
   readonly what: string;
+  readonly bound: 'at most' | 'at least';
   readonly measured: number | undefined;
   readonly limit: number;
   readonly unit: string;
@@ -20,11 +21,16 @@ export interface CaseReport {
 
 export type Verdict = 'PASS' | 'below' | 'skipped';
 
-export function verdictOf({ measured, limit }: Bar): Verdict {
+export function verdictOf({ bound, measured, limit }: Bar): Verdict {
   if (measured === undefined) return 'skipped';
-  return measured <= limit ? 'PASS' : 'below';
+  const isMet = bound === 'at most' ? measured <= limit : measured >= limit;
+  return isMet ? 'PASS' : 'below';
 }
 
 export function atMost(what: string, measured: number | undefined, limit: number, unit = ''): Bar {
-  return { what, measured, limit, unit };
+  return { what, bound: 'at most', measured, limit, unit };
+}
+
+export function atLeast(what: string, measured: number | undefined, limit: number, unit = ''): Bar {
+  return { what, bound: 'at least', measured, limit, unit };
 }

@@ -41,7 +41,7 @@ const api: RoutingApi = {
   async prepare({ matching, connected }) {
     const options = { inFlightBytes: WIDE_WINDOW_BYTES, maxOutboxBytes: WIDE_WINDOW_BYTES };
     const app = await NestFactory.create(
-      { module: RoutingModule, imports: [PushModule.forRoot(options)] },
+      { module: RoutingModule, imports: [PushModule.forRoot({ alarmLogPath: '', ...options })] },
       { logger: ['error', 'warn'] },
     );
     app.useWebSocketAdapter(new PushWsAdapter(app));

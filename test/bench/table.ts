@@ -11,7 +11,7 @@ export function formatReport({ rows, bars, notes }: CaseReport): string {
     verdictOf(bar),
     bar.what,
     bar.measured === undefined ? '' : `${formatValue(bar.measured)}${bar.unit}`,
-    `(at most ${formatValue(bar.limit)}${bar.unit})`,
+    `(${bar.bound} ${formatValue(bar.limit)}${bar.unit})`,
   ]);
   return [...align(lines, 'right'), '', ...align(verdicts, 'left'), ...notes.map((note) => `note: ${note}`), ''].join(
     '\n',

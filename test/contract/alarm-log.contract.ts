@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AlarmEntry, AlarmLog, NewAlarm } from '../../src/alarm-log/alarm-log.js';
-import { parseCursor, formatCursor } from '../../src/alarm-log/cursor.js';
-import { EventIdConflictError } from '../../src/push.errors.js';
+import { parseCursor, formatCursor } from '../../src/protocol/cursor.js';
+import { EventIdConflictError, InvalidPushError } from '../../src/push.errors.js';
 
 export interface AlarmLogOptions {
   readonly retention: { readonly count: number; readonly hours: number; readonly bytes: number };
@@ -178,12 +178,27 @@ export function describeAlarmLog(
         },
       );
 
-      test.each<[string, NewAlarm[]]>([
-        ['with what is stored', [alarmOf(2), alarmOf(3, 'e3'), alarmOf(99, 'e1'), alarmOf(4, 'e4')]],
-        ['within the batch', [alarmOf(2), alarmOf(3, 'e3'), alarmOf(99, 'e3'), alarmOf(4, 'e4')]],
-      ])('a conflict in the middle of a batch, %s: nothing of the batch is stored', async (_, batch) => {
+      test.each<[string, NewAlarm[], object]>([
+        [
+          'with what is stored',
+          [alarmOf(2), alarmOf(3, 'e3'), alarmOf(99, 'e1'), alarmOf(4, 'e4')],
+          { name: 'EventIdConflictError', eventId: 'e1', cursor: expect.stringMatching(/\.1$/) },
+        ],
+        [
+          'with what is stored, behind one that is the same',
+          [alarmOf(2), alarmOf(1, 'e1'), alarmOf(99, 'e1')],
+          { name: 'EventIdConflictError', eventId: 'e1', cursor: expect.stringMatching(/\.1$/) },
+        ],
+        [
+          'within the batch, which has no cursor to name',
+          [alarmOf(2), alarmOf(3, 'e3'), alarmOf(99, 'e3'), alarmOf(4, 'e4')],
+          { name: 'InvalidPushError', field: '[2].eventId', message: expect.stringContaining('[1]') },
+        ],
+      ])('a conflict in the middle of a batch, %s: nothing of the batch is stored', async (_, batch, refusal) => {
         await log.append([alarmOf(1, 'e1')]);
-        await expect(log.append(batch)).rejects.toBeInstanceOf(EventIdConflictError);
+        const error: unknown = await log.append(batch).catch((cause: unknown) => cause);
+        expect(error instanceof EventIdConflictError || error instanceof InvalidPushError).toBe(true);
+        expect(error).toMatchObject(refusal);
         expect(log.bounds()).toMatchObject({ oldest: 1, newest: 1 });
         expect(numbersIn(await log.read(0, 10))).toEqual([1]);
         const receipts = await log.append([alarmOf(30, 'e3'), alarmOf(40, 'e4')]);
@@ -234,6 +249,23 @@ export function describeAlarmLog(
         expect(found).toEqual(Array.from({ length: 1000 }, (_, i) => i + 1));
       });
 
+      test('a page ends at about a mebibyte of JSON', async () => {
+        const json = JSON.stringify({ n: 1, p: 'x'.repeat(60_000) });
+        for (let n = 0; n < 4; n++) await log.append(Array.from({ length: 10 }, () => ({ ...alarmOf(1), json })));
+        const page = await log.read(0, 100);
+        expect(page.length).toBeGreaterThan(10);
+        expect(page.length * json.length).toBeLessThanOrEqual(1024 * 1024);
+        const next = await log.read(page.length, 100);
+        expect(next[0]?.offset).toBe(page.length + 1);
+      });
+
+      test('an alarm that is larger than a page is a page', async () => {
+        const json = JSON.stringify({ n: 1, p: '电'.repeat(400_000) });
+        await log.append([{ ...alarmOf(1), json }, alarmOf(2), alarmOf(3)]);
+        expect((await log.read(0, 10)).map((entry) => entry.json === json)).toEqual([true]);
+        expect(numbersIn(await log.read(1, 10))).toEqual([2, 3]);
+      });
+
       test('an empty log has nothing to read', async () => {
         expect(await log.read(0, 10)).toEqual([]);
       });
@@ -262,6 +294,20 @@ export function describeAlarmLog(
         expect(receipts.map(({ cursor }) => cursor.offset)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         await log.trim();
         expect(log.bounds()).toMatchObject({ oldest: 8, newest: 10 });
+      });
+
+      test('by count and by bytes it is exact as soon as the append has resolved', async () => {
+        const json = JSON.stringify({ n: 1, p: 'x'.repeat(1000) });
+        await openWith({ count: 20, bytes: 15 * 1024 });
+        for (let n = 0; n < 30; n++) await log.append([alarmOf(n)]);
+        expect(log.bounds()).toMatchObject({ oldest: 11, newest: 30 });
+        await log.append(Array.from({ length: 14 }, () => ({ ...alarmOf(1), json })));
+        const kept = await log.read(0, 100);
+        expect(kept.length).toBeLessThanOrEqual(20);
+        expect(kept.reduce((bytes, entry) => bytes + entry.json.length, 0)).toBeLessThanOrEqual(15 * 1024);
+        await log.append([{ ...alarmOf(1), json: JSON.stringify({ p: 'x'.repeat(15 * 1024 - 20) }) }]);
+        expect((await log.read(0, 100)).at(0)?.offset).toBe(log.bounds().oldest);
+        expect(log.bounds()).toMatchObject({ oldest: 45, newest: 45 });
       });
 
       test('by age', async () => {
@@ -323,6 +369,67 @@ export function describeAlarmLog(
         await appendNumbers(1, 5);
         expect(await log.trim()).toBe(0);
         expect(log.bounds()).toMatchObject({ oldest: 1, newest: 5 });
+      });
+    });
+
+    describe('active conditions', () => {
+      test('none, at first', async () => {
+        await appendNumbers(1, 2);
+        expect(await log.active()).toEqual([]);
+      });
+
+      test('the newest event of each, in the order of their offsets', async () => {
+        await log.append([conditionOf(1, 'a', true), conditionOf(2, 'b', true), alarmOf(3)]);
+        await log.append([conditionOf(4, 'c', undefined), conditionOf(5, 'a', true)]);
+        const active = await log.active();
+        expect(active.map(({ offset }) => offset)).toEqual([2, 4, 5]);
+        expect(numbersIn(active)).toEqual([2, 4, 5]);
+        expect(active[2]).toEqual((await log.read(4, 1))[0]);
+      });
+
+      test('one that is cleared is gone until it is raised again', async () => {
+        await log.append([conditionOf(1, 'a', true), conditionOf(2, 'b', true)]);
+        await log.append([conditionOf(3, 'a', false), conditionOf(4, 'never-raised', false)]);
+        expect(numbersIn(await log.active())).toEqual([2]);
+        await log.append([conditionOf(5, 'a', true)]);
+        expect(numbersIn(await log.active())).toEqual([2, 5]);
+      });
+
+      test('also within one batch', async () => {
+        await log.append([conditionOf(1, 'a', true), conditionOf(2, 'a', false), conditionOf(3, 'b', false)]);
+        expect(await log.active()).toEqual([]);
+      });
+
+      test('one that lasts outlives the retention', async () => {
+        await openWith({ count: 2 });
+        await log.append([conditionOf(1, 'a', true), conditionOf(2, 'b', true)]);
+        await appendNumbers(3, 6);
+        expect(log.bounds().oldest).toBe(5);
+        expect(numbersIn(await log.active())).toEqual([1, 2]);
+        await log.append([conditionOf(7, 'a', false)]);
+        expect(numbersIn(await log.active())).toEqual([2]);
+      });
+
+      test('a duplicate raises nothing again', async () => {
+        const raised = { ...conditionOf(1, 'a', true), eventId: 'e1' };
+        await log.append([raised, conditionOf(2, 'a', false)]);
+        await log.append([raised]);
+        expect(await log.active()).toEqual([]);
+      });
+    });
+
+    describe('the clock', () => {
+      test('set back an hour, does no harm', async () => {
+        await openWith({ hours: 2 });
+        await log.append([alarmOf(1, 'e1')]);
+        nowMs -= HOUR_MS;
+        await log.append([alarmOf(2, 'e2'), alarmOf(3)]);
+        expect((await log.append([alarmOf(1, 'e1')]))[0]).toMatchObject({ duplicate: true, cursor: { offset: 1 } });
+        expect(await log.trim()).toBe(0);
+        expect(numbersIn(await log.read(0, 10))).toEqual([1, 2, 3]);
+        nowMs += 3 * HOUR_MS + 1;
+        expect(await log.trim()).toBe(3);
+        expect((await log.append([alarmOf(4)]))[0]?.cursor.offset).toBe(4);
       });
     });
 
@@ -412,6 +519,37 @@ export function describeAlarmLog(
           await expect(log.append([alarmOf(2, 'e1')])).rejects.toBeInstanceOf(EventIdConflictError);
         });
 
+        test('knows what is active, also what the retention removed', async () => {
+          await openWith({ count: 2 });
+          await log.append([conditionOf(1, 'a', true), conditionOf(2, 'b', true), conditionOf(3, 'c', true)]);
+          await log.append([conditionOf(4, 'b', false)]);
+          const before = await log.active();
+          log = await reopen(log, options);
+          expect(numbersIn(await log.active())).toEqual([1, 3]);
+          expect(await log.active()).toEqual(before);
+          await log.append([conditionOf(5, 'a', false)]);
+          expect(numbersIn(await log.active())).toEqual([3]);
+        });
+
+        test('has the bounds that trimming left, and counts bytes on', async () => {
+          await openWith({ count: 3, bytes: 100 });
+          await appendNumbers(1, 9);
+          log = await reopen(log, options);
+          expect(log.bounds()).toMatchObject({ oldest: 7, newest: 9 });
+          await log.append([{ ...alarmOf(1), json: JSON.stringify({ p: 'x'.repeat(90) }) }]);
+          expect(log.bounds()).toMatchObject({ oldest: 10, newest: 10 });
+        });
+
+        test('keeps less where the retention has shrunk', async () => {
+          await log.append(Array.from({ length: 3000 }, (_, i) => alarmOf(i + 1, `e${i + 1}`)));
+          log = await reopen(log, { ...options, retention: { ...options.retention, count: 10 } });
+          await log.append([alarmOf(3001)]);
+          await log.trim();
+          expect(log.bounds()).toMatchObject({ oldest: 2992, newest: 3001 });
+          expect((await log.append([alarmOf(7, 'e1')]))[0]?.duplicate).toBe(false);
+          expect((await log.append([alarmOf(3000, 'e3000')]))[0]?.duplicate).toBe(true);
+        });
+
         test('never uses an offset twice, also when all was trimmed', async () => {
           await openWith({ hours: 1 });
           await appendNumbers(1, 3);
@@ -439,6 +577,11 @@ function alarmOf(n: number, eventId?: string): NewAlarm {
     },
     eventId,
   };
+}
+
+function conditionOf(n: number, conditionId: string, active: boolean | undefined): NewAlarm {
+  const alarm = alarmOf(n);
+  return { ...alarm, fields: { ...alarm.fields, conditionId, active } };
 }
 
 function numbersIn(entries: readonly AlarmEntry[]): number[] {

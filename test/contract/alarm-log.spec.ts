@@ -1,8 +1,29 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { LmdbAlarmLog } from '../../src/alarm-log/lmdb.alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import { describeAlarmLog } from './alarm-log.contract.js';
 
 describeAlarmLog('MemoryAlarmLog', async ({ retention, now }) => new MemoryAlarmLog(retention, now));
+
+let folder = '';
+
+describeAlarmLog(
+  'LmdbAlarmLog',
+  async (options) => {
+    folder = await mkdtemp(join(tmpdir(), 'alarm-log-'));
+    return LmdbAlarmLog.open({ path: folder, ...options });
+  },
+  {
+    reopen: async (log, options) => {
+      await log.close();
+      return LmdbAlarmLog.open({ path: folder, ...options });
+    },
+    cleanUp: () => rm(folder, { recursive: true, force: true }),
+  },
+);
 
 describe('MemoryAlarmLog', () => {
   const retention = { count: 1, hours: 1, bytes: 65_536 };

@@ -302,6 +302,7 @@ describe('GET /push/clients', () => {
           connectedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
           inFlightBytes: expect.any(Number),
           outboxBytes: 0,
+          behind: 0,
           conflated: 0,
           subscriptions: [{ businessType: 'meter', businessId: '1' }],
         },

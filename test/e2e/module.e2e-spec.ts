@@ -1,6 +1,9 @@
 import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { All, Controller, Get, Injectable, Module, type Type } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WsAdapter } from '@nestjs/platform-ws';
@@ -103,17 +106,27 @@ const besideSocketIo = (platform: Platform, ...gateways: Type[]) =>
 describe.each(PLATFORMS)('the module on %s', (platform) => {
   describe('options', () => {
     test('forRoot without any', async () => {
-      const gateway = await gatewayOn(platform)
-        .withPushModule(() => PushModule.forRoot())
-        .start();
-      expect(gateway.app.get(PushOptions)).toEqual(new PushOptions());
-      await expectToPush(gateway);
+      const folder = await mkdtemp(join(tmpdir(), 'push-gateway-'));
+      const workingDirectory = process.cwd();
+      process.chdir(folder);
+      try {
+        const gateway = await gatewayOn(platform)
+          .withPushModule(() => PushModule.forRoot())
+          .start();
+        expect(gateway.app.get(PushOptions)).toEqual(new PushOptions());
+        await expectToPush(gateway);
+        expect((await readdir(join(folder, 'data/alarm-log'))).length).toBeGreaterThan(0);
+        await gateway.close();
+      } finally {
+        process.chdir(workingDirectory);
+        await rm(folder, { recursive: true });
+      }
     });
 
     @Injectable()
     class Settings implements PushOptionsFactory {
       async createPushOptions(): Promise<PushModuleOptions> {
-        return { heartbeatIntervalMs: 7000 };
+        return { heartbeatIntervalMs: 7000, alarmLogPath: '' };
       }
     }
 
@@ -121,7 +134,10 @@ describe.each(PLATFORMS)('the module on %s', (platform) => {
     class SettingsModule {}
 
     test.each([
-      ['useFactory', () => PushModule.forRootAsync({ useFactory: async () => ({ heartbeatIntervalMs: 7000 }) })],
+      [
+        'useFactory',
+        () => PushModule.forRootAsync({ useFactory: async () => ({ heartbeatIntervalMs: 7000, alarmLogPath: '' }) }),
+      ],
       [
         'useFactory with inject',
         () =>
@@ -204,7 +220,7 @@ describe.each(PLATFORMS)('the module on %s', (platform) => {
     class Source {
       constructor(readonly push: PushService) {}
     }
-    @Module({ imports: [PushModule.forRoot()], exports: [PushModule] })
+    @Module({ imports: [PushModule.forRoot({ alarmLogPath: '' })], exports: [PushModule] })
     class SharedModule {}
     @Module({ imports: [SharedModule], providers: [Source] })
     class FeatureModule {}

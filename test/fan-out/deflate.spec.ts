@@ -140,7 +140,7 @@ describe('the encodings of a raw datum', () => {
   });
 
   test('an alarm is compressed as raw data are', () => {
-    const frame = Frame.alarm('e.1', json, 1024);
+    const frame = Frame.alarm({ epoch: 'e', offset: 1 }, json, 1024);
     expect(textOf(parseOnly(frame.bytes(DEFLATED_PUSH_V1)))).toBe(`{"event":"alarm","id":"e.1","data":${json}}`);
     expect(isCompressed(frame, DEFLATED_PUSH_V1)).toBe(true);
   });

@@ -63,7 +63,7 @@ describe('Frame', () => {
   });
 
   test('an alarm is bare JSON on the plain wire and an alarm message with its cursor on push.v1', () => {
-    const frame = Frame.alarm('e1.7', '{"businessId":"1"}');
+    const frame = Frame.alarm({ epoch: 'e1', offset: 7 }, '{"businessId":"1"}');
     expect(textIn(frame, WireFormat.plain)).toBe('{"businessId":"1"}');
     expect(textIn(frame, WireFormat.pushV1)).toBe('{"event":"alarm","id":"e1.7","data":{"businessId":"1"}}');
     expect(frame.conflationKey).toBeUndefined();

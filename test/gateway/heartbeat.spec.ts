@@ -1,40 +1,33 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
-import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import type { Client } from '../../src/fan-out/client.js';
-import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { WireFormat } from '../../src/fan-out/frame.js';
 import { Heartbeat } from '../../src/gateway/heartbeat.js';
 import { resolvePushOptions } from '../../src/push.options.js';
-import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
-import { AlarmTail } from '../../src/registry/alarm.tail.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import { AlarmSide } from '../registry/alarm.fixture.js';
 import { MemorySink, Opcode } from '../support/memory.sink.js';
 
 const INTERVAL_MS = 25_000;
 const TIMEOUT_MS = 45_000;
 
-let flushQueue: FlushQueue;
+let alarmSide: AlarmSide;
 let rawData: RawDataRegistry;
-let alarms: AlarmRegistry;
 let heartbeat: Heartbeat;
-let log: MemoryAlarmLog;
 
 beforeEach(() => {
   jest.useFakeTimers();
   Logger.overrideLogger(false);
   const options = resolvePushOptions({ heartbeatIntervalMs: INTERVAL_MS, heartbeatTimeoutMs: TIMEOUT_MS });
-  flushQueue = new FlushQueue(options);
-  rawData = new RawDataRegistry(options, flushQueue);
-  alarms = new AlarmRegistry(options, flushQueue);
-  log = new MemoryAlarmLog({ count: 10, hours: 1, bytes: 65_536 });
-  heartbeat = new Heartbeat(options, rawData, alarms, new AlarmTail(log, alarms));
+  alarmSide = new AlarmSide();
+  rawData = new RawDataRegistry(options, alarmSide.flushQueue);
+  heartbeat = new Heartbeat(options, rawData, alarmSide.registry);
   heartbeat.onApplicationBootstrap();
 });
 
 afterEach(() => {
   heartbeat.onApplicationShutdown();
-  flushQueue.close();
+  alarmSide.close();
   jest.useRealTimers();
   Logger.overrideLogger(['log', 'error', 'warn', 'debug', 'verbose', 'fatal']);
 });
@@ -48,12 +41,7 @@ function connectRawData(format: WireFormat): { client: Client; sink: MemorySink 
 }
 
 function connectAlarms(format: WireFormat): { client: Client; sink: MemorySink } {
-  const sink = new MemorySink();
-  const identity = { clientId: 'a', key: 'a', userName: 'u', remoteAddress: '', format };
-  const filter = { minSeverity: undefined, businessTypes: undefined, businessIds: undefined };
-  const client = alarms.createClient(identity, sink, filter, { covers: () => true });
-  alarms.register(client, () => {});
-  return { client, sink };
+  return alarmSide.connect({ format });
 }
 
 /** Time goes on while the client answers every ping. */
@@ -115,7 +103,7 @@ describe('the heartbeat', () => {
       live(raw.client, 1000);
       alarm.client.lastPongAtMs = performance.now();
     }
-    const { epoch } = log.bounds();
+    const { epoch } = alarmSide.log.bounds();
     expect(raw.sink.texts()).toContain('{"event":"heartbeat","data":{}}');
     expect(new Set(alarm.sink.texts())).toEqual(new Set([`{"event":"heartbeat","id":"${epoch}.0","data":{}}`]));
   });

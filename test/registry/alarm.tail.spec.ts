@@ -4,12 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { AlarmEntry, NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
-import { FlushQueue } from '../../src/fan-out/flush-queue.js';
-import { WireFormat } from '../../src/fan-out/frame.js';
-import { resolvePushOptions } from '../../src/push.options.js';
-import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
-import { AlarmTail } from '../../src/registry/alarm.tail.js';
-import { MemorySink } from '../support/memory.sink.js';
+import type { MemorySink } from '../support/memory.sink.js';
+import { AlarmSide } from './alarm.fixture.js';
 
 const RETENTION = { count: 10_000, hours: 168, bytes: 1024 * 1024 * 1024 };
 
@@ -29,33 +25,18 @@ class TestLog extends MemoryAlarmLog {
 }
 
 let log: TestLog;
-let registry: AlarmRegistry;
-let flushQueue: FlushQueue;
-let tail: AlarmTail;
+let alarmSide: AlarmSide;
 let sink: MemorySink;
 
 beforeEach(() => {
   Logger.overrideLogger(false);
   log = new TestLog(RETENTION);
-  flushQueue = new FlushQueue({ flushIntervalMs: 0 });
-  registry = new AlarmRegistry(
-    resolvePushOptions({ maxOutboxBytes: 64 * 1024 * 1024, inFlightBytes: 64 * 1024 * 1024 }),
-    flushQueue,
-  );
-  tail = new AlarmTail(log, registry);
-  sink = new MemorySink();
-  const client = registry.createClient(
-    { clientId: 'a', key: 'a', userName: '', remoteAddress: '', format: WireFormat.pushV1 },
-    sink,
-    { minSeverity: undefined, businessTypes: undefined, businessIds: undefined },
-    { covers: () => true },
-  );
-  registry.register(client, () => {});
+  alarmSide = new AlarmSide(log, { maxOutboxBytes: 64 * 1024 * 1024, inFlightBytes: 64 * 1024 * 1024 });
+  ({ sink } = alarmSide.connect());
 });
 
 afterEach(() => {
-  tail.onModuleDestroy();
-  flushQueue.close();
+  alarmSide.close();
   Logger.overrideLogger(['log', 'error', 'warn', 'debug', 'verbose', 'fatal']);
 });
 
@@ -89,32 +70,32 @@ async function hear(count: number): Promise<number[]> {
 
 describe('AlarmTail', () => {
   test('routes what is appended, in the order of the log, with its cursor', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     await log.append([alarmOf(1), alarmOf(2)]);
     await log.append([alarmOf(3)]);
     await hear(3);
     expect(heard()).toEqual([1, 2, 3].map((n) => ({ n, offset: n })));
-    expect(offsetOf(tail.cursor)).toBe(3);
-    expect(tail.cursor.startsWith(`${log.bounds().epoch}.`)).toBe(true);
+    expect(offsetOf(alarmSide.pages.headCursor)).toBe(3);
+    expect(alarmSide.pages.headCursor.startsWith(`${log.bounds().epoch}.`)).toBe(true);
   });
 
   test('begins behind what the log holds already', async () => {
     await log.append([alarmOf(1), alarmOf(2)]);
-    tail.onApplicationBootstrap();
-    expect(offsetOf(tail.cursor)).toBe(2);
+    alarmSide.tail.onApplicationBootstrap();
+    expect(offsetOf(alarmSide.pages.headCursor)).toBe(2);
     await log.append([alarmOf(3)]);
     expect(await hear(1)).toEqual([3]);
   });
 
   test('routes more than a page', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     const all = Array.from({ length: 1000 }, (_, i) => i + 1);
     await log.append(all.map(alarmOf));
     expect(await hear(1000)).toEqual(all);
   });
 
   test('routes each once where many append while it reads', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     const gate = new EventEmitter();
     log.hold = once(gate, 'open');
     for (let n = 1; n <= 450; n++) await log.append([alarmOf(n)]);
@@ -126,7 +107,7 @@ describe('AlarmTail', () => {
   test.each(Array.from({ length: 16 }, (_, hops) => hops))(
     'never waits for the next alarm: a second one, %d steps behind the first, is routed',
     async (hops) => {
-      tail.onApplicationBootstrap();
+      alarmSide.tail.onApplicationBootstrap();
       await nextTurn();
       void log.append([alarmOf(1)]);
       for (let hop = 0; hop < hops; hop++) await Promise.resolve();
@@ -136,7 +117,7 @@ describe('AlarmTail', () => {
   );
 
   test('one push after another arrives, however the caller waits', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     const arrived: number[] = [];
     for (let n = 1; n <= 100; n++) {
       await log.append([alarmOf(n)]);
@@ -147,7 +128,7 @@ describe('AlarmTail', () => {
   });
 
   test('a read that fails loses nothing: it is all routed with the next alarm', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     log.failures = 1;
     await log.append([alarmOf(1)]);
     for (let turn = 0; turn < 5; turn++) await nextTurn();
@@ -156,10 +137,10 @@ describe('AlarmTail', () => {
   });
 
   test('is silent after its end', async () => {
-    tail.onApplicationBootstrap();
+    alarmSide.tail.onApplicationBootstrap();
     await log.append([alarmOf(1)]);
     expect(await hear(1)).toEqual([1]);
-    tail.onModuleDestroy();
+    alarmSide.tail.onModuleDestroy();
     await log.append([alarmOf(2)]);
     for (let turn = 0; turn < 5; turn++) await nextTurn();
     expect(heard()).toHaveLength(1);

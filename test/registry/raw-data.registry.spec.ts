@@ -76,6 +76,7 @@ describe('who is connected', () => {
         remoteAddress: '10.0.0.1',
         wireFormat: 'plain',
         connectedAt: expect.any(Date),
+        behind: 0,
         inFlightBytes: 0,
         outboxBytes: 0,
         conflated: 0,

@@ -39,7 +39,8 @@ export function gatewayOn(platform: Platform): GatewayBuilder {
 }
 
 export class GatewayBuilder {
-  private options: PushModuleOptions = {};
+  /** In memory, so that applications side by side do not share a folder. */
+  private options: PushModuleOptions = { alarmLogPath: '' };
   private pushModule: (() => DynamicModule) | undefined;
   private readonly imports: NonNullable<ModuleMetadata['imports']> = [];
   private readonly providers: Provider[] = [];

@@ -5,24 +5,24 @@ import { WebSocket } from 'ws';
 
 export interface SlowConnection {
   readonly url: string;
+  /** On `push.v1` each mark is returned. */
   readonly subprotocol?: string;
-  /** Whether marks are returned by message; default true. Pongs always are. */
-  readonly returnsMarks?: boolean;
 }
 
 /** What a connection has been sent so far. */
 export interface SlowReport {
   readonly index: number;
   readonly isOpen: boolean;
+  /** Values of any series. */
   readonly count: number;
   /** Newest `n` of each series. */
-  readonly newest: Record<string, number>;
+  readonly newest: Readonly<Record<string, number>>;
   /** How often a series went backwards or came twice. */
   readonly faults: number;
   /** Sum of the counts of `conflated`, and how often it came. */
   readonly conflated: number;
   readonly conflatedReports: number;
-  readonly closed?: { code: number; reason: string };
+  readonly closed?: { readonly code: number; readonly reason: string };
 }
 
 interface Message {
@@ -35,13 +35,13 @@ interface Message {
 
 const REPORT_INTERVAL_MS = 20;
 
-function follow({ url, subprotocol, returnsMarks = true }: SlowConnection, index: number): () => SlowReport {
+function follow({ url, subprotocol }: SlowConnection, index: number): () => SlowReport {
   const socket = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], { perMessageDeflate: false });
   const newest: Record<string, number> = {};
   const tally = { count: 0, faults: 0, conflated: 0, conflatedReports: 0 };
   let closed: SlowReport['closed'];
   const take = (text: string, { event, data, ...datum }: Message): void => {
-    if (event === 'mark' && returnsMarks) socket.send(text);
+    if (event === 'mark') socket.send(text);
     if (event === 'conflated') {
       tally.conflated += data?.count ?? 0;
       tally.conflatedReports += 1;

@@ -1,4 +1,5 @@
 import { AlarmList } from './alarm-list.js';
+import { loadAlarms, saveAlarms } from './alarm-store.js';
 import { customPanel } from './chart-panel.js';
 import { HostCharts } from './chart-panels.js';
 import { enableCopying, showExamples } from './examples.js';
@@ -7,6 +8,8 @@ import { PushConnection } from './push-connection.js';
 import { PushForm } from './push-form.js';
 
 const ALARM_PATH = '/ws/alarm';
+/** Alarms of before that a page gets on its first visit. */
+const FIRST_ALARMS = 50;
 const MAX_RECEIVED = 6;
 const MAX_SUBSCRIPTIONS = 50;
 /** A datum's own time counts only when it is near this clock's: a wrong one would empty the charts. */
@@ -14,12 +17,16 @@ const MAX_CLOCK_SKEW_MS = 10 * 60_000;
 /** Redraws per second are bounded, however fast the data come. */
 const RENDER_INTERVAL_MS = 100;
 const NOTICE_MS = 5000;
+const SAVE_INTERVAL_MS = 250;
 
 const host = await (await fetch('/demo/host')).json();
 const rawDataPath = `/ws/rowdata/${[host.businessType, host.businessId, 'dashboard'].map(encodeURIComponent).join('/')}`;
 
 const charts = new HostCharts(byId('charts'));
-const alarms = new AlarmList();
+const stored = loadAlarms();
+const alarms = new AlarmList(stored ?? { entries: [], gap: undefined });
+/** The place in the alarm log up to which this page has everything. */
+let lastAlarmId = stored?.lastId;
 const custom = customPanel({
   unit: '',
   title: 'Your values',
@@ -34,6 +41,7 @@ const subscriptions = new Map();
 let windowMs = 120_000;
 let isPaused = false;
 let isRenderPlanned = false;
+let isSavePlanned = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let noticeTimer;
 
@@ -99,7 +107,24 @@ function showNotice(detail) {
   }, NOTICE_MS);
 }
 
-const rawData = new PushConnection(rawDataPath, {
+function save() {
+  isSavePlanned = false;
+  if (lastAlarmId !== undefined) saveAlarms({ lastId: lastAlarmId, ...alarms.state });
+}
+
+function planSave() {
+  if (isSavePlanned) return;
+  isSavePlanned = true;
+  setTimeout(save, SAVE_INTERVAL_MS);
+}
+
+/** After a drop, a reload or a restart of the server the alarms go on where this page was. */
+function alarmPath() {
+  const begin = lastAlarmId === undefined ? `replay=${FIRST_ALARMS}` : `lastEventId=${lastAlarmId}`;
+  return `${ALARM_PATH}?${begin}`;
+}
+
+const rawData = new PushConnection(() => rawDataPath, {
   onPhase: showPhase('raw-data-state'),
   onMessage: ({ event, data }) => {
     if (event === 'ready' && subscriptions.size > 0)
@@ -110,11 +135,15 @@ const rawData = new PushConnection(rawDataPath, {
   },
 });
 
-const alarmConnection = new PushConnection(ALARM_PATH, {
+const alarmConnection = new PushConnection(alarmPath, {
   onPhase: showPhase('alarm-state'),
   onMessage: ({ event, id, data }) => {
-    if (event !== 'alarm') return;
-    alarms.add(id ?? '', data);
+    if (event === 'ready') lastAlarmId ??= data.cursor;
+    if (event === 'alarm') alarms.add(id ?? '', data);
+    if (event === 'gap') alarms.showGap(data.reason);
+    // Of an alarm, or of a heartbeat, which says how far the others went.
+    lastAlarmId = id ?? lastAlarmId;
+    planSave();
     planRender();
   },
 });
@@ -143,6 +172,12 @@ byId('pause').addEventListener('click', () => {
   byId('pause').textContent = isPaused ? 'Resume' : 'Pause';
   planRender();
 });
+byId('alarm-gap-dismiss').addEventListener('click', () => {
+  alarms.dismissGap();
+  planSave();
+  alarms.render();
+});
+addEventListener('pagehide', save);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
   charts.restyle();
   if (custom.table.names.length > 0) custom.restyle();
@@ -150,5 +185,6 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 });
 
 charts.render(windowMs);
+alarms.render();
 rawData.connect();
 alarmConnection.connect();

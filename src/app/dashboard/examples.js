@@ -14,12 +14,16 @@ socket.onmessage = ({ data: text }) => {
   // Sent back, a mark tells the server how far you have read.
   if (event === 'mark') socket.send(text);
 };`;
-  byId('alarm-example').textContent = `const url = '${origin}${alarmPath}?minSeverity=400';
+  byId('alarm-example').textContent = `const last = localStorage.getItem('last-alarm');
+const begin = last === null ? 'replay=50' : 'lastEventId=' + last;
+const url = '${origin}${alarmPath}?minSeverity=400&' + begin;
 const socket = new WebSocket(url, 'push.v1');
 socket.onmessage = ({ data: text }) => {
-  const { event, data } = JSON.parse(text);
+  const { event, id, data } = JSON.parse(text);
   if (event === 'alarm') console.log(data.severity, data.message);
-  // Sent back, a mark tells the server how far you have read.
+  if (event === 'gap') console.warn('alarms are missing:', data.reason);
+  // Of an alarm or a heartbeat: where to go on next time.
+  if (id !== undefined) localStorage.setItem('last-alarm', id);
   if (event === 'mark') socket.send(text);
 };`;
 }

@@ -20,7 +20,7 @@ export class PushConnection {
   /** @type {Map<number, () => void>} */ #answers = new Map();
 
   /**
-   * @param {string} path
+   * @param {() => string} path asked for each connection
    * @param {{ onMessage: (message: Message) => void, onPhase: (phase: Phase, detail: string) => void }} listeners
    */
   constructor(path, listeners) {
@@ -34,7 +34,7 @@ export class PushConnection {
 
   connect() {
     this.listeners.onPhase('connecting', 'connecting');
-    const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + this.path, 'push.v1');
+    const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + this.path(), 'push.v1');
     let wasReady = false;
     this.#socket = socket;
     socket.addEventListener('message', ({ data }) => {
@@ -120,7 +120,7 @@ export class PushConnection {
   /** A browser hides why an upgrade was refused; a plain GET of the same path answers it. */
   async #refusal() {
     try {
-      const response = await fetch(this.path, { headers: { Accept: 'application/json' } });
+      const response = await fetch(this.path(), { headers: { Accept: 'application/json' } });
       const { message } = await response.json();
       return response.status === 426 || typeof message !== 'string' ? undefined : message;
     } catch {

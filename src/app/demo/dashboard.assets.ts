@@ -13,6 +13,7 @@ const PAGE_FILES = [
   'dashboard.css',
   'dashboard.js',
   'alarm-list.js',
+  'alarm-store.js',
   'chart-panel.js',
   'chart-panels.js',
   'examples.js',

@@ -29,8 +29,9 @@ export function hostConditionRules(cores: number): ConditionRule[] {
 export class HostConditions {
   private readonly watched: readonly { rule: ConditionRule; threshold: Threshold }[];
 
-  constructor(rules: readonly ConditionRule[]) {
-    this.watched = rules.map((rule) => ({ rule, threshold: new Threshold(rule) }));
+  /** `active`: series whose condition was raised before this process began. */
+  constructor(rules: readonly ConditionRule[], active: ReadonlySet<string> = new Set()) {
+    this.watched = rules.map((rule) => ({ rule, threshold: new Threshold(rule, active.has(rule.series)) }));
   }
 
   next(readings: readonly Reading[]): ConditionChange[] {

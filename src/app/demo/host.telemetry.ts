@@ -1,5 +1,13 @@
 import { availableParallelism, hostname } from 'node:os';
-import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  Optional,
+} from '@nestjs/common';
+import { ALARM_LOG, type AlarmLog } from '../../alarm-log/alarm-log.js';
 import { partFault } from '../../fan-out/key.js';
 import { PushService } from '../../push.service.js';
 import { type ConditionChange, HostConditions, hostConditionRules } from './host.conditions.js';
@@ -22,7 +30,8 @@ export function hostBusinessId(): string {
 export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(HostTelemetry.name);
   private readonly businessId = hostBusinessId();
-  private readonly conditions = new HostConditions(hostConditionRules(availableParallelism()));
+  private readonly conditionPrefix = `${HOST_BUSINESS_TYPE}/${this.businessId}/`;
+  private conditions: HostConditions | undefined;
   private timer: NodeJS.Timeout | undefined;
   private sampling: Promise<void> | undefined;
   private isStopped = false;
@@ -31,6 +40,7 @@ export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly pushService: PushService,
     private readonly sampler: HostSampler,
+    @Optional() @Inject(ALARM_LOG) private readonly alarmLog?: AlarmLog,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -58,6 +68,7 @@ export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
             at,
           });
         }
+        this.conditions ??= await this.openConditions();
         for (const change of this.conditions.next(readings)) await this.pushAlarm(change, at);
       }
     } catch (cause) {
@@ -68,13 +79,22 @@ export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
     this.timer = setTimeout(() => (this.sampling = this.sampleAndPush()), delayMs);
   }
 
+  /** What an earlier process raised is still active, and has to be cleared by this one. */
+  private async openConditions(): Promise<HostConditions> {
+    const active = (await this.alarmLog?.active()) ?? [];
+    const raised = active.map(({ fields }) => fields.conditionId ?? '');
+    const own = raised.filter((conditionId) => conditionId.startsWith(this.conditionPrefix));
+    const series = own.map((conditionId) => conditionId.slice(this.conditionPrefix.length));
+    return new HostConditions(hostConditionRules(availableParallelism()), new Set(series));
+  }
+
   private async pushAlarm({ rule, reading, active }: ConditionChange, at: number): Promise<void> {
     const { series, title, severity, raiseAbove, clearBelow } = rule;
     const value = `${reading.value}${reading.unit === '%' ? ' %' : ''}`;
     await this.pushService.pushAlarm({
       businessType: HOST_BUSINESS_TYPE,
       businessId: this.businessId,
-      conditionId: `${HOST_BUSINESS_TYPE}/${this.businessId}/${series}`,
+      conditionId: `${this.conditionPrefix}${series}`,
       active,
       severity,
       message: active

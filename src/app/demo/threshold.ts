@@ -10,10 +10,12 @@ export interface ThresholdRule {
 
 /** Follows one value and tells when its condition begins and ends. */
 export class Threshold {
-  private active = false;
   private samplesBeyond = 0;
 
-  constructor(private readonly rule: ThresholdRule) {}
+  constructor(
+    private readonly rule: ThresholdRule,
+    private active = false,
+  ) {}
 
   get isActive(): boolean {
     return this.active;

@@ -4,8 +4,8 @@ import { NodeState } from '../../gateway/node-state.js';
 
 interface ReadinessReport {
   readonly status: 'ok' | 'unavailable';
-  /** `durable`: alarms outlive this process. */
-  readonly alarmLog: { readonly durable: boolean };
+  /** `durable`: alarms outlive this process. `fault`: why the log cannot take alarms now. */
+  readonly alarmLog: { readonly durable: boolean; readonly fault: string | undefined };
 }
 
 interface StatusResponse {
@@ -26,12 +26,13 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** 200 while this node takes clients, 503 while it starts or shuts down. */
+  /** 200 while this node takes clients and alarms; 503 while it starts or shuts down, or the log cannot write. */
   @Get('ready')
   @Header('Cache-Control', 'no-store')
   ready(@Res({ passthrough: true }) response: StatusResponse): ReadinessReport {
-    const isReady = this.nodeState.isServing;
+    const { isDurable: durable, fault } = this.alarmLog;
+    const isReady = this.nodeState.isServing && fault === undefined;
     if (!isReady) response.status(HttpStatus.SERVICE_UNAVAILABLE);
-    return { status: isReady ? 'ok' : 'unavailable', alarmLog: { durable: this.alarmLog.isDurable } };
+    return { status: isReady ? 'ok' : 'unavailable', alarmLog: { durable, fault } };
   }
 }

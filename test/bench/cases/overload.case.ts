@@ -7,7 +7,7 @@ import type { Settings } from '../settings.js';
 import type { BenchCase } from './bench.case.js';
 import { ONE_KEY, SERIES } from './tick.entry.js';
 
-const TIMES_CAPACITY = 4;
+export const TIMES_CAPACITY = 4;
 const CALIBRATION_DATA_A_TICK = 5;
 const ARRIVAL_DEADLINE_MS = 60_000;
 
@@ -56,7 +56,7 @@ function barsOf(name: string, outcome: Outcome | undefined): Bar[] {
 }
 
 /** Data a second to each client that the loop can deliver with a core of its own, however busy the machine is now. */
-async function measureCapacity(settings: Settings): Promise<number> {
+export async function measureCapacity(settings: Settings): Promise<number> {
   const pair = await startPair(wsAdapterLoop, settings);
   if (typeof pair === 'string') throw new Error(pair);
   await pair.runTicks(ONE_KEY, CALIBRATION_DATA_A_TICK, settings.roundMs);

@@ -11,6 +11,7 @@ import { kindOfText, type TextKind } from './dialects.js';
 export interface Counters {
   data: number;
   compressedData: number;
+  outOfOrder: number;
   bytes: number;
   lost: number;
 }
@@ -22,6 +23,7 @@ export interface ConnectionOptions {
   readonly dialect: Dialect;
   readonly businessIds: readonly string[];
   readonly isCompressed: boolean;
+  readonly checksOrder: boolean;
 }
 
 /** What all connections of the process share. */
@@ -48,6 +50,8 @@ const NOTHING = Buffer.alloc(0);
 export class Connection {
   /** The number of the newest datum of each series; empty where it is not kept. */
   readonly newest: Int32Array;
+  /** The number of the last datum; -1 before the first, and where the order is not checked. */
+  lastNumber = -1;
   /** The first compressed datum. */
   compressedSample: Buffer | undefined;
 
@@ -196,7 +200,13 @@ export class Connection {
     const { counters, reader, ages } = this.recording;
     counters.data += 1;
     if (this.isSampled) ages.add(reader.atMicros(bytes, start, end), nowMicros());
+    if (this.options.checksOrder) this.checkOrder(reader.n(bytes, start, end));
     if (this.newest.length > 0) this.newest[reader.series(bytes, start, end)] = reader.n(bytes, start, end);
+  }
+
+  private checkOrder(n: number): void {
+    if (this.lastNumber !== -1 && n !== this.lastNumber + 1) this.recording.counters.outOfOrder += 1;
+    this.lastNumber = n;
   }
 
   private takeCompressed(bytes: Buffer, start: number, end: number): void {

@@ -1,6 +1,6 @@
 import type { Dialect } from '../contenders.js';
 
-/** What a text frame is. `mark` and `ping` are to be answered, `greeting` says that the connection is ready. */
+/** What a text frame is. An alarm is a datum here. `mark` and `ping` are to be answered, `greeting` says that the connection is ready. */
 export type TextKind = 'datum' | 'mark' | 'ping' | 'open' | 'greeting' | 'other';
 
 /** Tells text frames apart by a byte or two: these run for every datum. */
@@ -14,11 +14,12 @@ const EVENT_PLACE = '{"event":"'.length;
 const [LETTER_A, LETTER_D, LETTER_E, LETTER_M, LETTER_R, LETTER_S] = [...Buffer.from('ademrs')];
 const [DIGIT_0, DIGIT_2, DIGIT_4] = [...Buffer.from('024')];
 
-/** `rawData`, `ready`, `mark`, `subscribed`; all else is not for a benchmark. */
+/** `rawData`, `alarm`, `ready`, `mark`, `subscribed`; all else is not for a benchmark. */
 function kindOfPushV1(bytes: Buffer, start: number): TextKind {
   const first = bytes[start + EVENT_PLACE];
   const second = bytes[start + EVENT_PLACE + 1];
   if (first === LETTER_R) return second === LETTER_A ? 'datum' : second === LETTER_E ? 'greeting' : 'other';
+  if (first === LETTER_A) return 'datum';
   if (first === LETTER_M) return 'mark';
   return first === LETTER_S || first === LETTER_D ? 'greeting' : 'other';
 }

@@ -15,6 +15,8 @@ export interface ConnectPlan {
   readonly sampled: number;
   /** Of every connection the newest datum of so many series is kept; 0: none. */
   readonly series: number;
+  /** Whether every datum has to have the number after that of the one before it on its connection. */
+  readonly checksOrder: boolean;
 }
 
 export interface Totals {
@@ -22,6 +24,8 @@ export interface Totals {
   readonly data: number;
   readonly compressedData: number;
   readonly bytes: number;
+  /** Data, where that is checked, whose number is not the one after the number before. */
+  readonly outOfOrder: number;
   /** Connections that ended although nobody asked for it. */
   readonly lost: number;
   readonly cpuMicros: number;
@@ -58,6 +62,12 @@ export interface LoadApi {
   forgetAges(): void;
   ages(query: AgeQuery): Ages;
   whenCaughtUp(plan: { expected: readonly number[]; withinMs: number }): Promise<CaughtUp>;
+  /** When every connection had the datum of this number, where the order is checked; undefined: not in time. */
+  whenReached(plan: { n: number; withinMs: number }): Promise<number | undefined>;
+  /** When so many data had arrived in all; undefined: not in time. */
+  whenArrived(plan: { data: number; withinMs: number }): Promise<number | undefined>;
+  /** From now on this process is woken by what arrives, for a measurement that waits for what a client returns. */
+  sleepUntilRead(): void;
   /** (connection, series) whose newest datum is not the expected one. */
   countWrongValues(plan: { expected: readonly number[] }): number;
   /** Checks that a compressed datum of one connection can be read; its JSON's length, or undefined where none came. */

@@ -14,7 +14,7 @@ const CATCH_UP_INTERVAL_MS = 5;
 const DEFLATE_TAIL = Buffer.from([0x00, 0x00, 0xff, 0xff]);
 
 let connections: Connection[] = [];
-const counters: Counters = { data: 0, compressedData: 0, bytes: 0, lost: 0 };
+const counters: Counters = { data: 0, compressedData: 0, outOfOrder: 0, bytes: 0, lost: 0 };
 const ages = new AgeRecord();
 const udp = createSocket('udp4');
 udp.unref();
@@ -23,6 +23,13 @@ let ackEvery = Infinity;
 let ackFrom = 0;
 let ackNext = Infinity;
 let ackPort = 0;
+let awaited: { data: number; resolve: () => void } | undefined;
+let isPolling = true;
+
+function takeNote(): void {
+  if (awaited !== undefined && counters.data >= awaited.data) awaited.resolve();
+  acknowledgeRead();
+}
 
 function acknowledgeRead(): void {
   const arrived = counters.data - ackFrom;
@@ -32,7 +39,7 @@ function acknowledgeRead(): void {
 }
 
 function openConnection(plan: ConnectPlan, index: number, recording: Recording): Connection {
-  const { port, paths, dialect, subscriptions, isCompressed, sourceAddresses, sampled, series } = plan;
+  const { port, paths, dialect, subscriptions, isCompressed, sourceAddresses, sampled, series, checksOrder } = plan;
   const sampleStep = Math.max(1, Math.floor(paths.length / sampled));
   const options = {
     port,
@@ -41,8 +48,17 @@ function openConnection(plan: ConnectPlan, index: number, recording: Recording):
     dialect,
     businessIds: subscriptions[index] ?? [],
     isCompressed,
+    checksOrder,
   };
   return new Connection(options, recording, sampled > 0 && index % sampleStep === 0, series);
+}
+
+async function waitUnless(signal: AbortSignal, ms: number): Promise<void> {
+  try {
+    await wait(ms, undefined, { signal });
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+  }
 }
 
 function countMissing(isMissing: (newest: number, series: number) => boolean): number {
@@ -55,7 +71,7 @@ function countMissing(isMissing: (newest: number, series: number) => boolean): n
 
 const api: LoadApi = {
   async connect(plan) {
-    const recording: Recording = { counters, reader: new DatumReader(), ages, onRead: acknowledgeRead };
+    const recording: Recording = { counters, reader: new DatumReader(), ages, onRead: takeNote };
     for (let begin = 0; begin < plan.paths.length; begin += CONNECTING_AT_ONCE) {
       const some = plan.paths
         .slice(begin, begin + CONNECTING_AT_ONCE)
@@ -88,6 +104,36 @@ const api: LoadApi = {
     }
   },
 
+  async whenReached({ n, withinMs }) {
+    const deadlineMicros = nowMicros() + withinMs * 1000;
+    for (;;) {
+      if (connections.every(({ lastNumber }) => lastNumber >= n)) return nowMicros();
+      if (nowMicros() >= deadlineMicros) return undefined;
+      await wait(CATCH_UP_INTERVAL_MS);
+    }
+  },
+
+  async whenArrived({ data, withinMs }) {
+    let atMicros: number | undefined;
+    const deadline = new AbortController();
+    const arrival = new Promise<void>((resolve) => {
+      awaited = {
+        data,
+        resolve() {
+          atMicros ??= nowMicros();
+          deadline.abort();
+          resolve();
+        },
+      };
+    });
+    if (counters.data >= data) awaited?.resolve();
+    await Promise.race([arrival, waitUnless(deadline.signal, withinMs)]);
+    awaited = undefined;
+    return atMicros;
+  },
+
+  sleepUntilRead: () => void (isPolling = false),
+
   countWrongValues: ({ expected }) => countMissing((newest, series) => newest !== expected[series]),
 
   inflatedLength() {
@@ -118,6 +164,7 @@ const POLL_INTERVAL_MS = 1;
 const nobodyNotifies = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
 function poll(): void {
+  if (!isPolling) return;
   Atomics.wait(nobodyNotifies, 0, 0, POLL_INTERVAL_MS);
   // While an immediate is due the loop asks epoll without waiting.
   setImmediate(poll);

@@ -1,5 +1,13 @@
+import type { BenchAlarm } from '../alarm.js';
 import type { ServerSettings } from '../contenders.js';
 import type { Datum } from '../datum.js';
+
+/** Where alarms are pushed; resolves when they are accepted. */
+export interface AlarmTarget {
+  push(alarm: BenchAlarm): Promise<void>;
+  /** Several in one call, in this order. */
+  pushAll(alarms: readonly BenchAlarm[]): Promise<void>;
+}
 
 /** A server under test, in the process that is measured. */
 export interface BenchServer {
@@ -7,6 +15,8 @@ export interface BenchServer {
   /** Pushes to all clients that it is for, and returns how many those are. */
   push(datum: Datum): number;
   clientCount(): number;
+  /** Undefined: alarms are not part of this server. */
+  readonly alarms?: AlarmTarget;
   /** The most bytes that are in flight to one client, where the server knows. */
   maxInFlightBytes?(): number;
 }

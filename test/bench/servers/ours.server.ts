@@ -12,7 +12,7 @@ class BenchModule {}
 export const startOurs: StartServer = async ({ options = {} }) => {
   const limits = { maxConnections: 20_000, maxConnectionsPerIp: 20_000 };
   const app = await NestFactory.create(
-    { module: BenchModule, imports: [PushModule.forRoot({ ...limits, ...options })] },
+    { module: BenchModule, imports: [PushModule.forRoot({ alarmLogPath: '', ...limits, ...options })] },
     { logger: ['error', 'warn'] },
   );
   app.useWebSocketAdapter(new PushWsAdapter(app));
@@ -23,6 +23,10 @@ export const startOurs: StartServer = async ({ options = {} }) => {
     port: portOf(app.getHttpServer() as Server),
     push: (datum) => pushService.pushRawData(datum).matched,
     clientCount: () => registry.count(),
+    alarms: {
+      push: async (alarm) => void (await pushService.pushAlarm(alarm)),
+      pushAll: async (alarms) => void (await pushService.pushAlarms(alarms)),
+    },
     maxInFlightBytes: () => registry.clients().reduce((most, { inFlightBytes }) => Math.max(most, inFlightBytes), 0),
   };
 };

@@ -1,4 +1,8 @@
 import type { ServerSettings } from '../contenders.js';
+import type { AlarmKind } from '../alarm.js';
+import type { AgeQuery, Ages } from '../load/load.api.js';
+import type { AlarmReading } from './alarm.source.js';
+import type { SyncTimes } from './disk.js';
 import type { Content, Demand, Reading } from './source.js';
 
 /** One measured stretch: what the server's process used, and what it delivered for it. */
@@ -25,6 +29,16 @@ export interface RssReport {
   readonly beforeBytes: number;
   readonly highestBytes: number;
   readonly lastBytes: number;
+  /** The highest without pages of files; undefined where the system does not tell. */
+  readonly highestAnonymousBytes: number | undefined;
+}
+
+export interface FloodPlan {
+  readonly kind: AlarmKind;
+  readonly callers: number;
+  /** Not counted. */
+  readonly warmUpMs: number;
+  readonly measureMs: number;
 }
 
 /** What the process of a server under test does when the benchmark says so. */
@@ -40,6 +54,19 @@ export interface ServerApi {
   stopDemand(): { reading: Reading; newest: number[] };
   /** As {@link stopDemand} answers, while it goes on. */
   newest(): number[];
+  /** Pushes so many alarms, several a call, one call after the other. */
+  fillLog(plan: { kind: AlarmKind; alarms: number }): Promise<void>;
+  /** So many callers push alarms, each its next as soon as the one before is accepted. */
+  floodAlarms(plan: FloodPlan): Promise<{ from: AlarmReading; to: AlarmReading }>;
+  /** Begins to push alarms at a rate; ends by itself after `count` where that is given. */
+  startAlarms(plan: { kind: AlarmKind; demand: Demand; count?: number }): void;
+  readAlarms(): AlarmReading;
+  /** Ends that, once everything that was pushed is accepted. */
+  stopAlarms(): Promise<AlarmReading>;
+  /** How long after they were due alarms were accepted. */
+  acceptanceAges(query: AgeQuery): Ages;
+  /** How long the disk of this folder takes to write and sync 4 KiB: what every commit waits for. */
+  measureSync(folder: string): SyncTimes;
   collectGarbage(): void;
   rssBytes(): number;
   /** Watches this process's RSS from now on. */

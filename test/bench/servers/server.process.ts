@@ -1,13 +1,17 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { collectGarbage, nowMicros } from '../clock.js';
 import type { ServerKind } from '../contenders.js';
 import { serveCalls } from '../rpc.js';
+import { AlarmSource } from './alarm.source.js';
 import { Acknowledgements } from './acknowledgements.js';
 import type { BenchServer, StartServer } from './bench.server.js';
 import { Profiler } from './profiler.js';
+import { measureSync } from './disk.js';
 import type { RssReport, ServerApi } from './server.api.js';
 import { Source } from './source.js';
 
 const RSS_INTERVAL_MS = 200;
+const STATUS_PATH = '/proc/self/status';
 
 /** Only what is measured is loaded. */
 const starters: Record<ServerKind, () => Promise<StartServer>> = {
@@ -22,9 +26,17 @@ const starters: Record<ServerKind, () => Promise<StartServer>> = {
 
 let server: BenchServer | undefined;
 let source: Source | undefined;
+let alarms: AlarmSource | undefined;
 let acknowledgements: Acknowledgements | undefined;
 const profiler = new Profiler();
-let rss: { beforeBytes: number; highestBytes: number } | undefined;
+let rss: Watched | undefined;
+let rssTimer: NodeJS.Timeout | undefined;
+
+interface Watched {
+  readonly beforeBytes: number;
+  highestBytes: number;
+  highestAnonymousBytes: number | undefined;
+}
 
 const api: ServerApi = {
   async listen(settings) {
@@ -32,6 +44,7 @@ const api: ServerApi = {
     const started = await start(settings);
     if (typeof started === 'string') return { skipped: started };
     server = started;
+    if (started.alarms !== undefined) alarms = new AlarmSource(started.alarms);
     acknowledgements = await Acknowledgements.listen();
     return { port: started.port, ackPort: acknowledgements.port };
   },
@@ -68,21 +81,41 @@ const api: ServerApi = {
 
   newest: () => present(source).newest,
 
+  fillLog: ({ kind, alarms: count }) => present(alarms).fill(kind, count),
+
+  floodAlarms: (plan) => present(alarms).flood(plan),
+
+  startAlarms: ({ kind, demand, count }) => present(alarms).run(kind, demand, count),
+
+  readAlarms: () => present(alarms).read(),
+
+  stopAlarms: () => present(alarms).stop(),
+
+  acceptanceAges: (query) => present(alarms).ages.summarize(query),
+
+  measureSync,
+
   collectGarbage,
 
   rssBytes: () => process.memoryUsage.rss(),
 
   watchRss() {
     const beforeBytes = process.memoryUsage.rss();
-    const watched = (rss = { beforeBytes, highestBytes: beforeBytes });
-    setInterval(() => {
+    const watched: Watched = { beforeBytes, highestBytes: 0, highestAnonymousBytes: undefined };
+    const look = () => {
       watched.highestBytes = Math.max(watched.highestBytes, process.memoryUsage.rss());
-    }, RSS_INTERVAL_MS);
+      const anonymousBytes = anonymousRss();
+      if (anonymousBytes === undefined) return;
+      watched.highestAnonymousBytes = Math.max(watched.highestAnonymousBytes ?? 0, anonymousBytes);
+    };
+    look();
+    clearInterval(rssTimer);
+    rssTimer = setInterval(look, RSS_INTERVAL_MS);
+    rss = watched;
   },
 
   rssReport(): RssReport {
-    const { beforeBytes, highestBytes } = present(rss);
-    return { beforeBytes, highestBytes, lastBytes: process.memoryUsage.rss() };
+    return { ...present(rss), lastBytes: process.memoryUsage.rss() };
   },
 
   clientCount: () => present(server).clientCount(),
@@ -93,6 +126,12 @@ const api: ServerApi = {
 
   stopProfile: (path) => profiler.stop(path),
 };
+
+/** Resident memory of this process that is not pages of files, see proc(5). */
+function anonymousRss(): number | undefined {
+  const kilobytes = existsSync(STATUS_PATH) && /^RssAnon:\s*(\d+) kB$/m.exec(readFileSync(STATUS_PATH, 'latin1'))?.[1];
+  return typeof kilobytes === 'string' ? Number(kilobytes) * 1024 : undefined;
+}
 
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('the server does not listen yet, or nothing was pushed');

@@ -59,25 +59,30 @@ export class Source {
    * Pushes until {@link stop}. A datum is stamped with the time at which it was due: a server that is late with taking
    * it is late.
    */
-  run({ intervalMs, burst }: Demand): void {
-    const intervalMicros = intervalMs * 1000;
-    let dueMicros = nowMicros() + intervalMicros;
-    let isStopped = false;
-    this.stopped = () => (isStopped = true);
-    const turn = () => {
-      if (isStopped) return;
-      for (let data = 0; data < MAX_DATA_A_TURN && dueMicros <= nowMicros(); data += burst) {
-        for (let i = 0; i < burst; i++) this.push(dueMicros);
-        dueMicros += intervalMicros;
-      }
-      const waitMs = (dueMicros - nowMicros()) / 1000;
-      if (waitMs > 0) setTimeout(turn, waitMs);
-      else setImmediate(turn);
-    };
-    turn();
+  run(demand: Demand): void {
+    this.stopped = runDemand(demand, (dueMicros) => this.push(dueMicros));
   }
 
   stop(): void {
     this.stopped?.();
   }
+}
+
+/** Pushes what is due until the returned function is called. */
+export function runDemand({ intervalMs, burst }: Demand, push: (dueMicros: number) => void): () => void {
+  const intervalMicros = intervalMs * 1000;
+  let dueMicros = nowMicros() + intervalMicros;
+  let isStopped = false;
+  const turn = () => {
+    if (isStopped) return;
+    for (let data = 0; data < MAX_DATA_A_TURN && dueMicros <= nowMicros(); data += burst) {
+      for (let i = 0; i < burst; i++) push(dueMicros);
+      dueMicros += intervalMicros;
+    }
+    const waitMs = (dueMicros - nowMicros()) / 1000;
+    if (waitMs > 0) setTimeout(turn, waitMs);
+    else setImmediate(turn);
+  };
+  turn();
+  return () => void (isStopped = true);
 }

@@ -5,8 +5,9 @@ import { WsAdapter } from '@nestjs/platform-ws';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayDisconnect, OnGatewayInit } from '@nestjs/websockets';
 import type { WebSocket, WebSocketServer as WsServer } from 'ws';
+import type { BenchAlarm } from '../alarm.js';
 import type { Datum } from '../datum.js';
-import type { StartServer } from './bench.server.js';
+import type { AlarmTarget, StartServer } from './bench.server.js';
 import { portOf } from './listen.js';
 
 interface SubscribeBody {
@@ -27,7 +28,7 @@ class LoopGateway implements OnGatewayInit<WsServer>, PushingGateway {
     this.clients = server.clients;
   }
 
-  push(datum: Datum): number {
+  push(datum: Datum | BenchAlarm): number {
     for (const client of this.clients) client.send(JSON.stringify(datum));
     return this.clients.size;
   }
@@ -78,9 +79,22 @@ export const startWsAdapter: StartServer = async ({ isFiltered = false }) => {
   app.useWebSocketAdapter(new WsAdapter(app));
   await app.listen(0, '127.0.0.1');
   const gateway: PushingGateway = isFiltered ? app.get(FilteredLoopGateway) : app.get(LoopGateway);
+  const loop = isFiltered ? undefined : app.get(LoopGateway);
   return {
     port: portOf(app.getHttpServer() as HttpServer),
     push: (datum) => gateway.push(datum),
     clientCount: () => gateway.clientCount(),
+    ...(loop === undefined ? {} : { alarms: alarmsInLoop(loop) }),
   };
 };
+
+/** Accepted as soon as they are sent: there is no log. */
+function alarmsInLoop(loop: LoopGateway): AlarmTarget {
+  const push: AlarmTarget['push'] = async (alarm) => void loop.push(alarm);
+  return {
+    push,
+    async pushAll(alarms) {
+      for (const alarm of alarms) await push(alarm);
+    },
+  };
+}

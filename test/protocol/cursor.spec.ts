@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { formatCursor, parseCursor } from '../../src/alarm-log/cursor.js';
+import { formatCursor, parseCursor } from '../../src/protocol/cursor.js';
 
 describe('cursors', () => {
   test.each([

@@ -1,0 +1,235 @@
+import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
+import type { AlarmSource, LoggedAlarm } from './alarm.source.js';
+import type { Backlog } from './backlog.js';
+import { type Encoding, Frame, WireFormat } from './frame.js';
+import type { Unacknowledged } from './unacknowledged.js';
+
+/** A client is told its place at the latest after so many alarms that were not for it. */
+const MAX_SILENT_OFFSETS = 1000;
+
+export interface AlarmFeedOptions {
+  readonly encoding: Encoding;
+  readonly format: WireFormat;
+  /** Budget of the messages that wait and are not in the log. */
+  readonly maxOutboxBytes: number;
+  readonly source: AlarmSource;
+  readonly accepts: (alarm: LoggedAlarm) => boolean;
+  /** Of a durable subscription: bounds what may be sent. */
+  readonly unacknowledged: Unacknowledged | undefined;
+}
+
+/** Where a connection's alarms begin. */
+export interface AlarmStart {
+  /** Everything after this offset. */
+  readonly position: number;
+  /** Alarms up to the position that are sent first: conditions that still hold. In the order of their offsets. */
+  readonly prelude: readonly LoggedAlarm[];
+}
+
+/**
+ * What an alarm client is sent, in the log's order. At the head it is offered each alarm as it comes. A client that
+ * cannot take one is behind: it keeps only its position and is fed from the log as its window opens, so what it costs does
+ * not grow with how far it is behind. Other messages wait in a queue with a budget, ahead of the alarms.
+ */
+export class AlarmFeed implements Backlog {
+  readonly conflatedCount = 0;
+  private readonly texts: Frame[] = [];
+  private textBytes = 0;
+  private behind: boolean;
+  /** While behind: everything up to here was written, or is not for this client. */
+  private position: number;
+  private prelude: readonly LoggedAlarm[];
+  private preludeIndex = 0;
+  /** The last place that the client was told, by an alarm or a heartbeat. */
+  private told: number;
+  private isReading = false;
+  private isOvertaken = false;
+
+  constructor(
+    private readonly options: AlarmFeedOptions,
+    start: AlarmStart,
+    private readonly wake: () => void,
+  ) {
+    this.position = this.told = start.position;
+    this.prelude = start.prelude;
+    this.behind = this.prelude.length > 0 || this.position < options.source.head;
+  }
+
+  /** Whether the client is fed from the log. */
+  get isBehind(): boolean {
+    return this.behind;
+  }
+
+  /** Alarms of the log, for this client or not, that it is behind. */
+  get behindBy(): number {
+    return this.behind ? Math.max(0, this.options.source.head - this.position) : 0;
+  }
+
+  /** The furthest place that the client can know. */
+  get toldOffset(): number {
+    return this.told;
+  }
+
+  get isEmpty(): boolean {
+    return !this.behind && this.texts.length === 0;
+  }
+
+  get byteLength(): number {
+    return this.textBytes;
+  }
+
+  get canTakeMore(): boolean {
+    return this.texts.length > 0 || (this.behind && !this.isReading && !this.isOutOfCredit);
+  }
+
+  /** The next alarm of the log, for a client at the head: the frame to offer, if any. */
+  next(alarm: LoggedAlarm): Frame | undefined {
+    // A client may come from a node that was further on.
+    if (alarm.offset <= this.told) return undefined;
+    if (!this.options.accepts(alarm)) return this.passOver(alarm.offset);
+    if (this.isOutOfCredit) {
+      this.fallBehind(alarm.offset - 1);
+      return undefined;
+    }
+    this.tell(alarm.offset);
+    return alarm.frame;
+  }
+
+  /** For a client that has heard nothing for a while: its place. One that waits for its own acknowledgement hears it again. */
+  heartbeat(): Frame {
+    const { source } = this.options;
+    if (this.behind) return Frame.text(source.positionFrame(this.told).plainText);
+    this.told = source.head;
+    return source.positionFrame(this.told);
+  }
+
+  add(frame: Frame): void {
+    if (frame.resumesAfter !== undefined) {
+      this.fallBehind(frame.resumesAfter);
+      return;
+    }
+    this.texts.push(frame);
+    this.textBytes += this.bytesOf(frame);
+  }
+
+  take(maxBytes: number): Frame[] {
+    const taken = new Taken(maxBytes, (frame) => this.bytesOf(frame));
+    for (let [text] = this.texts; text !== undefined; [text] = this.texts) {
+      if (!taken.add(text)) return taken.frames;
+      this.texts.shift();
+      this.textBytes -= this.bytesOf(text);
+    }
+    if (this.behind && this.takePrelude(taken)) this.takePage(taken);
+    return taken.frames;
+  }
+
+  age(): undefined {}
+
+  settle(): CloseCode | undefined {
+    if (this.isOvertaken) return CloseCodes.overtaken;
+    return this.textBytes > this.options.maxOutboxBytes && this.texts.length > 1 ? CloseCodes.outboxFull : undefined;
+  }
+
+  report(): undefined {}
+
+  private get isOutOfCredit(): boolean {
+    return this.options.unacknowledged?.isFull === true;
+  }
+
+  /** False: it does not all fit. */
+  private takePrelude(taken: Taken): boolean {
+    if (this.prelude.length === 0) return true;
+    for (; this.preludeIndex < this.prelude.length; this.preludeIndex++) {
+      const alarm = this.prelude[this.preludeIndex];
+      if (alarm !== undefined && this.options.accepts(alarm) && !taken.add(alarm.frame)) return false;
+    }
+    this.prelude = [];
+    // What came last may be older than the position, from which the client is to resume.
+    if (this.options.format === WireFormat.pushV1) taken.addAnyway(this.options.source.positionFrame(this.position));
+    return true;
+  }
+
+  private takePage(taken: Taken): void {
+    const { source, accepts } = this.options;
+    const page = source.after(this.position, this.whenRead);
+    this.isReading = page === undefined;
+    if (page === undefined) return;
+    const oldestOffset = page[0]?.offset ?? source.head + 1;
+    if (oldestOffset > this.position + 1 && !this.skipGap(oldestOffset, taken)) return;
+    for (const alarm of page) {
+      if (accepts(alarm)) {
+        if (this.isOutOfCredit || !taken.add(alarm.frame)) return;
+        this.tell(alarm.offset);
+      } else {
+        const heartbeat = this.passOver(alarm.offset);
+        if (heartbeat !== undefined) taken.addAnyway(heartbeat);
+      }
+      this.position = alarm.offset;
+    }
+    this.behind = this.position < source.head;
+  }
+
+  /** The log has removed what comes next. False: this client cannot be told, and has to go. */
+  private skipGap(oldestOffset: number, taken: Taken): boolean {
+    if (this.options.format !== WireFormat.pushV1) {
+      this.isOvertaken = true;
+      return false;
+    }
+    taken.addAnyway(this.options.source.gapFrame(this.position, oldestOffset));
+    this.position = oldestOffset - 1;
+    this.told = this.position;
+    return true;
+  }
+
+  private readonly whenRead = (): void => {
+    this.isReading = false;
+    this.wake();
+  };
+
+  private fallBehind(position: number): void {
+    this.position = this.behind ? Math.min(this.position, position) : position;
+    this.behind = true;
+    this.told = Math.min(this.told, this.position);
+    this.options.unacknowledged?.rewind(this.position);
+  }
+
+  private tell(offset: number): void {
+    this.told = offset;
+    this.options.unacknowledged?.sent(offset);
+  }
+
+  /** An alarm that is not for this client. */
+  private passOver(offset: number): Frame | undefined {
+    if (offset - this.told < MAX_SILENT_OFFSETS || this.options.format !== WireFormat.pushV1) return undefined;
+    this.told = offset;
+    return this.options.source.positionFrame(offset);
+  }
+
+  private bytesOf(frame: Frame): number {
+    return frame.bytes(this.options.encoding).length;
+  }
+}
+
+/** Frames of one flush, as far as they fit; the first always does. */
+class Taken {
+  readonly frames: Frame[] = [];
+  private bytes = 0;
+
+  constructor(
+    private readonly maxBytes: number,
+    private readonly bytesOf: (frame: Frame) => number,
+  ) {}
+
+  add(frame: Frame): boolean {
+    const bytes = this.bytesOf(frame);
+    if (this.frames.length > 0 && this.bytes + bytes > this.maxBytes) return false;
+    this.addAnyway(frame);
+    return true;
+  }
+
+  /** For the small messages that belong between alarms. */
+  addAnyway(frame: Frame): void {
+    this.frames.push(frame);
+    this.bytes += this.bytesOf(frame);
+  }
+}

@@ -1,0 +1,27 @@
+import type { AlarmAddress } from './alarm.client.js';
+import type { Frame } from './frame.js';
+
+/** An alarm of the log, ready to be written; its frame is shared by all clients. */
+export interface LoggedAlarm {
+  readonly offset: number;
+  readonly address: AlarmAddress;
+  readonly frame: Frame;
+}
+
+/** The log, as the clients that are fed from it see it. */
+export interface AlarmSource {
+  /** Offset of the newest alarm that is out; clients at the head have been offered everything up to it. */
+  readonly head: number;
+
+  /**
+   * Alarms after this offset, oldest first, at most a page and none beyond the head; none at all where there are none.
+   * Undefined: they have to be read first, and `whenRead` is called then.
+   */
+  after(offset: number, whenRead: () => void): readonly LoggedAlarm[] | undefined;
+
+  /** A `heartbeat` that says that everything up to here is done with. */
+  positionFrame(offset: number): Frame;
+
+  /** The `gap` after this offset, before the alarm `oldestOffset`. */
+  gapFrame(afterOffset: number, oldestOffset: number): Frame;
+}

@@ -1,0 +1,136 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { ALARM_LOG, type AlarmLog } from '../alarm-log/alarm-log.js';
+import { SUBSCRIPTION_STORE, type SubscriptionId, type SubscriptionStore } from '../alarm-log/subscription-store.js';
+import type { AlarmAddress, AlarmFilter } from '../fan-out/alarm.client.js';
+import type { AlarmStart } from '../fan-out/alarm.feed.js';
+import type { LoggedAlarm } from '../fan-out/alarm.source.js';
+import { type Cursor, formatCursor } from '../protocol/cursor.js';
+import type { ServerEvents } from '../protocol/messages.js';
+import { AlarmPages } from './alarm.pages.js';
+
+/** What a client asks for when it connects. */
+export interface AlarmRequest {
+  readonly filter: AlarmFilter;
+  /** Go on after this alarm. */
+  readonly lastEventId: Cursor | undefined;
+  /** Begin with all alarms there are, with the last so many, or with the conditions that still hold. */
+  readonly replay: 'all' | 'active' | number | undefined;
+  /** Name of a durable subscription, whose place the server keeps. */
+  readonly durable: string | undefined;
+}
+
+export interface HeldSubscription {
+  readonly id: SubscriptionId;
+  readonly generation: number;
+}
+
+/** Where a connection's alarms begin, and what it is told about that. */
+export interface AlarmPlace {
+  readonly start: AlarmStart;
+  readonly ready: { readonly cursor: string; readonly resumed: boolean };
+  readonly gap: ServerEvents['gap'] | undefined;
+  /** The durable subscription that this connection has taken over. */
+  readonly subscription: HeldSubscription | undefined;
+}
+
+interface Position {
+  readonly offset: number;
+  readonly isResumed: boolean;
+  readonly gap: ServerEvents['gap'] | undefined;
+}
+
+type Accepts = (address: AlarmAddress) => boolean;
+
+const PAGE_ALARMS = 200;
+/** How far back `replay=<count>` looks for alarms that are for the client. */
+const MAX_LOOK_BACK = 10_000;
+
+/** Finds the place in the log where a new connection begins. */
+@Injectable()
+export class AlarmPlaces {
+  private memoActive: { head: string; alarms: Promise<LoggedAlarm[]> } | undefined;
+
+  constructor(
+    @Inject(ALARM_LOG) private readonly log: AlarmLog,
+    @Inject(SUBSCRIPTION_STORE) private readonly subscriptions: SubscriptionStore,
+    private readonly pages: AlarmPages,
+  ) {}
+
+  /** Throws SubscriptionLimitError where {@link find} would, without taking anything over. */
+  async check({ durable }: AlarmRequest, userName: string): Promise<void> {
+    if (durable !== undefined) await this.subscriptions.check({ userName, name: durable });
+  }
+
+  /** Takes a durable subscription over. Throws SubscriptionLimitError. */
+  async find({ lastEventId, replay, durable }: AlarmRequest, userName: string, accepts: Accepts): Promise<AlarmPlace> {
+    let position = lastEventId === undefined ? await this.positionOf(replay, accepts) : this.after(lastEventId);
+    let subscription: HeldSubscription | undefined;
+    if (durable !== undefined) {
+      const id = { userName, name: durable };
+      const opened = await this.subscriptions.open(id, { epoch: this.log.bounds().epoch, offset: position.offset });
+      subscription = { id, generation: opened.generation };
+      if (!opened.isNew) position = this.after(opened.cursor);
+    }
+    const prelude = replay === 'active' ? (await this.active()).filter(({ offset }) => offset <= position.offset) : [];
+    // Never ahead of what was delivered: whoever goes away before the first alarm is to find it again.
+    const readyOffset = Math.min(position.offset, (prelude[0]?.offset ?? Infinity) - 1);
+    return {
+      start: { position: position.offset, prelude },
+      ready: { cursor: this.pages.cursorAt(readyOffset), resumed: position.isResumed },
+      gap: position.gap,
+      subscription,
+    };
+  }
+
+  private after(cursor: Cursor): Position {
+    const { epoch, oldest, newest } = this.log.bounds();
+    const reason =
+      cursor.epoch !== epoch
+        ? 'epoch'
+        : cursor.offset > newest
+          ? 'ahead'
+          : cursor.offset < oldest - 1
+            ? 'retention'
+            : undefined;
+    if (reason === undefined) return { offset: cursor.offset, isResumed: true, gap: undefined };
+    const gap = { requested: formatCursor(cursor), oldest: this.pages.cursorAt(oldest), reason } as const;
+    return { offset: oldest - 1, isResumed: false, gap };
+  }
+
+  private async positionOf(replay: AlarmRequest['replay'], accepts: Accepts): Promise<Position> {
+    const beforeOldest = this.log.bounds().oldest - 1;
+    const offset =
+      replay === 'all'
+        ? beforeOldest
+        : typeof replay === 'number'
+          ? await this.lookBack(replay, beforeOldest, accepts)
+          : this.pages.head;
+    return { offset, isResumed: false, gap: undefined };
+  }
+
+  /** The place before the last `count` alarms that are for the client. */
+  private async lookBack(count: number, beforeOldest: number, accepts: Accepts): Promise<number> {
+    const { head } = this.pages;
+    const limit = Math.max(beforeOldest, head - MAX_LOOK_BACK);
+    let remaining = count;
+    for (let end = head; end > limit; end -= PAGE_ALARMS) {
+      const start = Math.max(limit, end - PAGE_ALARMS);
+      const page = await this.log.read(start, end - start);
+      const wanted = page.filter(({ fields, offset }) => offset <= end && accepts(fields));
+      const first = wanted.at(-remaining);
+      if (first !== undefined) return first.offset - 1;
+      remaining -= wanted.length;
+    }
+    return limit;
+  }
+
+  /** Framed once for all who ask before the next alarm. */
+  private active(): Promise<LoggedAlarm[]> {
+    const head = formatCursor({ epoch: this.log.bounds().epoch, offset: this.log.bounds().newest });
+    if (this.memoActive?.head !== head) {
+      const alarms = this.log.active().then((entries) => entries.map((entry) => this.pages.frame(entry)));
+      this.memoActive = { head, alarms };
+    }
+    return this.memoActive.alarms;
+  }
+}

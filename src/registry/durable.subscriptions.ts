@@ -1,0 +1,161 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { ALARM_LOG, type AlarmLog } from '../alarm-log/alarm-log.js';
+import { SUBSCRIPTION_STORE, type SubscriptionId, type SubscriptionStore } from '../alarm-log/subscription-store.js';
+import type { AlarmClient } from '../fan-out/alarm.client.js';
+import { CloseCodes } from '../protocol/close-codes.js';
+import { type Cursor, formatCursor } from '../protocol/cursor.js';
+import { PushOptions } from '../push.options.js';
+import type { HeldSubscription } from './alarm.places.js';
+
+/** A durable subscription, as an application sees it. */
+export interface SubscriptionInfo {
+  /** The principal's; empty: anonymous. */
+  readonly userName: string;
+  readonly name: string;
+  /** Everything up to here was acknowledged. */
+  readonly cursor: string;
+  /** Alarms of the log, for this client or not, that were not acknowledged. */
+  readonly behind: number;
+  /** Last connection, acknowledgement or disconnection. */
+  readonly lastSeenAt: Date;
+  /** Whether it is connected to this node. */
+  readonly isConnected: boolean;
+}
+
+interface Held extends HeldSubscription {
+  readonly client: AlarmClient;
+  acknowledged: number;
+  saved: number;
+  isSaving: boolean;
+}
+
+const SAVE_AGAIN_AFTER_MS = 1000;
+const EXPIRE_EVERY_MS = 10 * 60_000;
+
+/** Which connection holds which durable subscription, and the way of its acknowledgements to the store. */
+@Injectable()
+export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger(DurableSubscriptions.name);
+  private readonly byId = new Map<string, Held>();
+  private readonly byClient = new Map<AlarmClient, Held>();
+  private timer: NodeJS.Timeout | undefined;
+  private readonly retries = new Set<NodeJS.Timeout>();
+
+  constructor(
+    @Inject(SUBSCRIPTION_STORE) private readonly store: SubscriptionStore,
+    @Inject(ALARM_LOG) private readonly log: AlarmLog,
+    private readonly options: PushOptions,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.expire(), EXPIRE_EVERY_MS);
+    this.timer.unref();
+  }
+
+  onModuleDestroy(): void {
+    clearInterval(this.timer);
+    for (const retry of this.retries) clearTimeout(retry);
+  }
+
+  /** The latest connection has the subscription; an older one is closed. */
+  hold(client: AlarmClient, { id, generation }: HeldSubscription): void {
+    const held = { id, generation, client, acknowledged: 0, saved: 0, isSaving: false };
+    this.byClient.set(client, held);
+    const other = this.byId.get(keyOf(id));
+    if (other !== undefined && other.generation > generation) {
+      client.close(CloseCodes.takenOver);
+      return;
+    }
+    this.byId.set(keyOf(id), held);
+    other?.client.close(CloseCodes.takenOver);
+  }
+
+  release(client: AlarmClient): void {
+    const held = this.byClient.get(client);
+    if (held === undefined) return;
+    this.byClient.delete(client);
+    if (this.byId.get(keyOf(held.id)) === held) this.byId.delete(keyOf(held.id));
+    this.store.touch(held.id, held.generation).catch((cause: unknown) => this.report('note a disconnection', cause));
+  }
+
+  /** What is wrong with an acknowledgement, or undefined: it is on its way to the store. */
+  acknowledge(client: AlarmClient, { epoch, offset }: Cursor): 'notDurable' | 'ackAhead' | undefined {
+    const held = this.byClient.get(client);
+    if (held === undefined) return 'notDurable';
+    if (epoch !== this.log.bounds().epoch || !client.hasBeenTold(offset)) return 'ackAhead';
+    if (offset <= held.acknowledged) return undefined;
+    held.acknowledged = offset;
+    if (!held.isSaving) void this.save(held, epoch);
+    return undefined;
+  }
+
+  async list(): Promise<SubscriptionInfo[]> {
+    const { epoch, newest, oldest } = this.log.bounds();
+    const stored = await this.store.list();
+    return stored.map(({ userName, name, cursor, lastSeenMs }) => ({
+      userName,
+      name,
+      cursor: formatCursor(cursor),
+      behind: Math.max(0, newest - (cursor.epoch === epoch ? cursor.offset : oldest - 1)),
+      lastSeenAt: new Date(lastSeenMs),
+      isConnected: this.byId.has(keyOf({ userName, name })),
+    }));
+  }
+
+  /** False where there is none. A connection that has it is closed. */
+  async delete(id: SubscriptionId): Promise<boolean> {
+    const isDeleted = await this.store.delete(id);
+    if (isDeleted) this.byId.get(keyOf(id))?.client.close(CloseCodes.forbidden);
+    return isDeleted;
+  }
+
+  /** One save at a time; what is acknowledged meanwhile goes with the next. */
+  private async save(held: Held, epoch: string): Promise<void> {
+    held.isSaving = true;
+    try {
+      while (held.acknowledged > held.saved) {
+        const offset = held.acknowledged;
+        const isStillHeld = await this.store.acknowledge(held.id, held.generation, { epoch, offset });
+        if (!isStillHeld) {
+          held.client.close(CloseCodes.takenOver);
+          return;
+        }
+        held.saved = offset;
+        held.client.acknowledged(offset);
+      }
+    } catch (cause) {
+      this.report('store an acknowledgement', cause);
+      this.saveLater(held, epoch);
+    } finally {
+      held.isSaving = false;
+    }
+  }
+
+  private saveLater(held: Held, epoch: string): void {
+    const retry = setTimeout(() => {
+      this.retries.delete(retry);
+      if (!held.isSaving && this.byClient.has(held.client)) void this.save(held, epoch);
+    }, SAVE_AGAIN_AFTER_MS);
+    this.retries.add(retry);
+  }
+
+  private async expire(): Promise<void> {
+    try {
+      // Lest one that is connected and quiet seem unused, should this process end without a word.
+      await Promise.all([...this.byId.values()].map(({ id, generation }) => this.store.touch(id, generation)));
+      const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
+      const count = await this.store.expire(beforeMs, (id) => this.byId.has(keyOf(id)));
+      if (count > 0) this.logger.log(`${count} durable subscriptions expired`);
+    } catch (cause) {
+      this.report('expire durable subscriptions', cause);
+    }
+  }
+
+  private report(what: string, cause: unknown): void {
+    this.logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
+  }
+}
+
+function keyOf({ userName, name }: SubscriptionId): string {
+  return `${name}\0${userName}`;
+}
