@@ -102,6 +102,13 @@ export class AlarmClient extends Client {
     if (this.feed.isBehind) this.useBacklog();
   }
 
+  /** Feeds a client that is at the head from the log. */
+  fallBehind(): void {
+    if (this.state !== 'open' || this.feed.isBehind) return;
+    this.feed.leaveHead();
+    this.useBacklog();
+  }
+
   /** Tells a quiet client its place. */
   offerHeartbeat(): void {
     this.offer(this.feed.heartbeat());

@@ -1,6 +1,7 @@
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
 import type { AlarmSource, LoggedAlarm } from './alarm.source.js';
 import type { Backlog } from './backlog.js';
+import { Batch } from './batch.js';
 import { type Encoding, Frame, WireFormat } from './frame.js';
 import type { Unacknowledged } from './unacknowledged.js';
 
@@ -98,9 +99,15 @@ export class AlarmFeed implements Backlog {
   /** For a client that has heard nothing for a while: its place. One that waits for its own acknowledgement hears it again. */
   heartbeat(): Frame {
     const { source } = this.options;
-    if (this.behind) return Frame.text(source.positionFrame(this.told).plainText);
-    this.told = source.head;
+    if (this.behind)
+      return Frame.text(source.positionFrame(this.toldBefore(this.prelude[this.preludeIndex])).plainText);
+    this.told = Math.max(this.told, source.head);
     return source.positionFrame(this.told);
+  }
+
+  /** What comes next has to be read from the log, although the client is at the head. */
+  leaveHead(): void {
+    this.fallBehind(Math.max(this.told, this.options.source.head));
   }
 
   add(frame: Frame): void {
@@ -112,15 +119,15 @@ export class AlarmFeed implements Backlog {
     this.textBytes += this.bytesOf(frame);
   }
 
-  take(maxBytes: number): Frame[] {
+  take(maxBytes: number): Batch {
     const taken = new Taken(maxBytes, (frame) => this.bytesOf(frame));
     for (let [text] = this.texts; text !== undefined; [text] = this.texts) {
-      if (!taken.add(text)) return taken.frames;
+      if (!taken.add(text)) return taken.batch;
       this.texts.shift();
       this.textBytes -= this.bytesOf(text);
     }
     if (this.behind && this.takePrelude(taken)) this.takePage(taken);
-    return taken.frames;
+    return taken.batch;
   }
 
   age(): undefined {}
@@ -154,9 +161,11 @@ export class AlarmFeed implements Backlog {
     const page = source.after(this.position, this.whenRead);
     this.isReading = page === undefined;
     if (page === undefined) return;
-    const oldestOffset = page[0]?.offset ?? source.head + 1;
+    taken.shareFrom(page.root);
+    const { alarms } = page;
+    const oldestOffset = alarms[0]?.offset ?? source.head + 1;
     if (oldestOffset > this.position + 1 && !this.skipGap(oldestOffset, taken)) return;
-    for (const alarm of page) {
+    for (const alarm of alarms) {
       if (accepts(alarm)) {
         if (this.isOutOfCredit || !taken.add(alarm.frame)) return;
         this.tell(alarm.offset);
@@ -193,6 +202,11 @@ export class AlarmFeed implements Backlog {
     this.options.unacknowledged?.rewind(this.position);
   }
 
+  /** Whoever resumes there gets what is still to be sent of the prelude. */
+  private toldBefore(next: LoggedAlarm | undefined): number {
+    return next === undefined ? this.told : Math.min(this.told, next.offset - 1);
+  }
+
   private tell(offset: number): void {
     this.told = offset;
     this.options.unacknowledged?.sent(offset);
@@ -212,7 +226,7 @@ export class AlarmFeed implements Backlog {
 
 /** Frames of one flush, as far as they fit; the first always does. */
 class Taken {
-  readonly frames: Frame[] = [];
+  batch = Batch.empty();
   private bytes = 0;
 
   constructor(
@@ -222,14 +236,19 @@ class Taken {
 
   add(frame: Frame): boolean {
     const bytes = this.bytesOf(frame);
-    if (this.frames.length > 0 && this.bytes + bytes > this.maxBytes) return false;
+    if (this.batch.count > 0 && this.bytes + bytes > this.maxBytes) return false;
     this.addAnyway(frame);
     return true;
   }
 
   /** For the small messages that belong between alarms. */
   addAnyway(frame: Frame): void {
-    this.frames.push(frame);
+    this.batch = this.batch.with(frame);
     this.bytes += this.bytesOf(frame);
+  }
+
+  /** Where nothing of the client's own goes ahead, all who begin here share what is joined. */
+  shareFrom(root: Batch): void {
+    if (this.batch.count === 0) this.batch = root;
   }
 }

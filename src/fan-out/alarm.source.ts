@@ -1,4 +1,5 @@
 import type { AlarmAddress } from './alarm.client.js';
+import type { Batch } from './batch.js';
 import type { Frame } from './frame.js';
 
 /** An alarm of the log, ready to be written; its frame is shared by all clients. */
@@ -8,16 +9,24 @@ export interface LoggedAlarm {
   readonly frame: Frame;
 }
 
+/** A part of the log, shared by all clients that are at the same place. */
+export interface AlarmPage {
+  /** Where their batches begin. */
+  readonly root: Batch;
+  /** Oldest first. */
+  readonly alarms: readonly LoggedAlarm[];
+}
+
 /** The log, as the clients that are fed from it see it. */
 export interface AlarmSource {
   /** Offset of the newest alarm that is out; clients at the head have been offered everything up to it. */
   readonly head: number;
 
   /**
-   * Alarms after this offset, oldest first, at most a page and none beyond the head; none at all where there are none.
-   * Undefined: they have to be read first, and `whenRead` is called then.
+   * The alarms after this offset, none beyond the head; none at all where there are none. Undefined: they have to be read
+   * first, and `whenRead` is called then.
    */
-  after(offset: number, whenRead: () => void): readonly LoggedAlarm[] | undefined;
+  after(offset: number, whenRead: () => void): AlarmPage | undefined;
 
   /** A `heartbeat` that says that everything up to here is done with. */
   positionFrame(offset: number): Frame;

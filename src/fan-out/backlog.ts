@@ -1,4 +1,5 @@
 import type { CloseCode } from '../protocol/close-codes.js';
+import type { Batch } from './batch.js';
 import type { Encoding, Frame } from './frame.js';
 
 /**
@@ -15,7 +16,7 @@ export interface Backlog {
   /** Whether the next `take` returns more although the last one was not full. */
   readonly canTakeMore: boolean;
   /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one where there is one now. */
-  take(maxBytes: number): Frame[];
+  take(maxBytes: number): Batch;
   /** Applies the policy for what has waited too long, before a flush; what comes back is why the client has to be closed. */
   age(nowMs: number): CloseCode | undefined;
   /** Applies the policy to what a flush left; what comes back is why the client has to be closed. */

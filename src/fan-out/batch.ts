@@ -28,6 +28,10 @@ export class Batch {
     return new Batch(undefined, undefined, 0, 0);
   }
 
+  static of(frames: readonly Frame[]): Batch {
+    return frames.reduce((batch, frame) => batch.with(frame), Batch.empty());
+  }
+
   /** This batch and one frame more. */
   with(frame: Frame): Batch {
     const successor = this.successor;
@@ -64,7 +68,7 @@ export class Batch {
 }
 
 /** The frames' bytes in one buffer; a single frame is not copied. */
-export function joinFrames(frames: readonly Frame[], encoding: Encoding): Buffer {
+function joinFrames(frames: readonly Frame[], encoding: Encoding): Buffer {
   const [first] = frames;
   if (frames.length === 1 && first !== undefined) return first.bytes(encoding);
   return Buffer.concat(frames.map((frame) => frame.bytes(encoding)));
@@ -74,7 +78,5 @@ function conflate(batch: Batch): Batch {
   const line = new ConflatedLine();
   for (const frame of batch.frames()) line.conflate(frame, 0);
   if (line.length === batch.count) return batch;
-  let conflated = Batch.empty();
-  for (const frame of line.frames()) conflated = conflated.with(frame);
-  return conflated;
+  return Batch.of(line.frames());
 }

@@ -1,7 +1,7 @@
 import type { CloseCode } from '../protocol/close-codes.js';
 import { serverMessage } from '../protocol/messages.js';
 import type { Backlog, BacklogPolicy } from './backlog.js';
-import { type Batch, joinFrames } from './batch.js';
+import type { Batch } from './batch.js';
 import type { FlushLane, Flushable } from './flush-queue.js';
 import { type Encoding, encodingOf, Frame, WireFormat } from './frame.js';
 import { InFlightWindow } from './in-flight-window.js';
@@ -229,14 +229,16 @@ export class Client implements Flushable {
   }
 
   private writeBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
-    const frames = backlog.take(this.window.openBytes);
-    if (frames.length === 0) return;
-    let bytes = joinFrames(frames, this.encoding);
+    const batch = backlog.take(this.window.openBytes);
+    if (batch.count === 0) return;
+    const bytes = batch.joined(this.encoding);
     // What is left waits for a mark, so there has to be one, however little was written.
     const isMarkDue = this.window.isMarkDue(bytes.length) || !backlog.isEmpty;
-    if (isMarkDue) bytes = Buffer.concat([bytes, markBytes(this.markKind, flushNumber)]);
     this.write(bytes, nowMs);
-    if (isMarkDue) this.window.marked(flushNumber);
+    if (!isMarkDue) return;
+    // A write of its own: the buffer before it may be shared, and is too large to copy for this.
+    this.write(markBytes(this.markKind, flushNumber), nowMs);
+    this.window.marked(flushNumber);
   }
 
   /** Closes the client where its backlog says why. */

@@ -1,5 +1,6 @@
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
 import type { Backlog, ConflationReport } from './backlog.js';
+import { Batch } from './batch.js';
 import { ConflatedLine } from './conflated.line.js';
 import type { Encoding, Frame } from './frame.js';
 
@@ -52,7 +53,7 @@ export class ConflatingBacklog implements Backlog {
     this.waiting.append(frame, nowMs);
   }
 
-  take(maxBytes: number): Frame[] {
+  take(maxBytes: number): Batch {
     const frames: Frame[] = [];
     let takenBytes = 0;
     for (let oldest = this.waiting.oldest; oldest !== undefined; oldest = this.waiting.oldest) {
@@ -63,7 +64,7 @@ export class ConflatingBacklog implements Backlog {
       this.waiting.shift();
     }
     this.bytes -= takenBytes;
-    return frames;
+    return Batch.of(frames);
   }
 
   age(nowMs: number): CloseCode | undefined {

@@ -144,6 +144,8 @@ export class UpgradeGate {
     if (fault !== undefined) return fault;
     const scope = { covers: (orgId: string) => organisationCovers(principal, orgId) };
     const acceptsAlarm = (address: AlarmAddress) => isAlarmFor(alarmRequest.filter, scope, address);
+    // Whoever has gone away meanwhile must not take a durable subscription over, nor one that is refused now.
+    if (!this.state.isServing || (kind === 'upgrade' && request.socket.destroyed)) return NOT_SERVING;
     const alarmPlace =
       route.gateway === 'alarm' ? await this.findPlace(alarmRequest, principal, acceptsAlarm, kind) : undefined;
     if (alarmPlace !== undefined && isRefusal(alarmPlace)) return alarmPlace;

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { ALARM_LOG, type AlarmLog } from '../alarm-log/alarm-log.js';
+import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE, type SubscriptionId, type SubscriptionStore } from '../alarm-log/subscription-store.js';
 import type { AlarmAddress, AlarmFilter } from '../fan-out/alarm.client.js';
 import type { AlarmStart } from '../fan-out/alarm.feed.js';
@@ -63,6 +63,8 @@ export class AlarmPlaces {
 
   /** Takes a durable subscription over. Throws SubscriptionLimitError. */
   async find({ lastEventId, replay, durable }: AlarmRequest, userName: string, accepts: Accepts): Promise<AlarmPlace> {
+    // Read first: what fails after a subscription was taken over would leave it to nobody.
+    const active = replay === 'active' ? await this.active() : [];
     let position = lastEventId === undefined ? await this.positionOf(replay, accepts) : this.after(lastEventId);
     let subscription: HeldSubscription | undefined;
     if (durable !== undefined) {
@@ -71,7 +73,7 @@ export class AlarmPlaces {
       subscription = { id, generation: opened.generation };
       if (!opened.isNew) position = this.after(opened.cursor);
     }
-    const prelude = replay === 'active' ? (await this.active()).filter(({ offset }) => offset <= position.offset) : [];
+    const prelude = active.filter(({ offset }) => offset <= position.offset);
     // Never ahead of what was delivered: whoever goes away before the first alarm is to find it again.
     const readyOffset = Math.min(position.offset, (prelude[0]?.offset ?? Infinity) - 1);
     return {
@@ -115,7 +117,7 @@ export class AlarmPlaces {
     let remaining = count;
     for (let end = head; end > limit; end -= PAGE_ALARMS) {
       const start = Math.max(limit, end - PAGE_ALARMS);
-      const page = await this.log.read(start, end - start);
+      const page = await this.readAll(start, end);
       const wanted = page.filter(({ fields, offset }) => offset <= end && accepts(fields));
       const first = wanted.at(-remaining);
       if (first !== undefined) return first.offset - 1;
@@ -124,12 +126,28 @@ export class AlarmPlaces {
     return limit;
   }
 
+  /** One read may be cut short by its bytes. */
+  private async readAll(start: number, end: number): Promise<AlarmEntry[]> {
+    const entries: AlarmEntry[] = [];
+    for (let after = start; after < end;) {
+      const page = await this.log.read(after, end - after);
+      const last = page.at(-1);
+      if (last === undefined) break;
+      entries.push(...page);
+      after = last.offset;
+    }
+    return entries;
+  }
+
   /** Framed once for all who ask before the next alarm. */
   private active(): Promise<LoggedAlarm[]> {
     const head = formatCursor({ epoch: this.log.bounds().epoch, offset: this.log.bounds().newest });
     if (this.memoActive?.head !== head) {
       const alarms = this.log.active().then((entries) => entries.map((entry) => this.pages.frame(entry)));
-      this.memoActive = { head, alarms };
+      const memo = (this.memoActive = { head, alarms });
+      alarms.catch(() => {
+        if (this.memoActive === memo) this.memoActive = undefined;
+      });
     }
     return this.memoActive.alarms;
   }

@@ -32,6 +32,11 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
     for (const client of this.all()) client.offerAlarm(alarm);
   }
 
+  /** @internal The log has a gap behind its head: every client reads on from there, and is told. */
+  fallBehind(): void {
+    for (const client of this.all()) client.fallBehind();
+  }
+
   /** The durable subscriptions of all users, connected or not: an application can notify whoever is behind. */
   subscriptions(): Promise<SubscriptionInfo[]> {
     return this.durable.list();

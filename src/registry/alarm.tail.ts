@@ -31,6 +31,7 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
 
   onModuleDestroy(): void {
     this.stopListening?.();
+    this.stopListening = undefined;
     clearTimeout(this.retry);
     this.pages.close();
   }
@@ -38,6 +39,11 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
   private follow(): void {
     this.isBehind = true;
     if (!this.isReading) void this.readOn();
+  }
+
+  private readAgain(): void {
+    this.retry = undefined;
+    this.follow();
   }
 
   /** Ends in the same step as it finds nothing more, so no append falls between. */
@@ -49,15 +55,15 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
         let page: AlarmEntry[];
         do {
           page = await this.log.read(this.pages.head, PAGE_ALARMS);
+          const [first] = page;
+          // The retention was faster than this: whoever was at the head has to be told.
+          if (first !== undefined && first.offset > this.pages.head + 1) this.registry.fallBehind();
           for (const entry of page) this.registry.route(this.pages.advance(entry));
         } while (page.length > 0);
       }
     } catch (cause) {
       this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
-      this.retry ??= setTimeout(() => {
-        this.retry = undefined;
-        this.follow();
-      }, READ_AGAIN_AFTER_MS);
+      if (this.stopListening !== undefined) this.retry ??= setTimeout(() => this.readAgain(), READ_AGAIN_AFTER_MS);
     } finally {
       this.isReading = false;
     }

@@ -39,6 +39,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
   private readonly byId = new Map<string, Held>();
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
+  private isEnded = false;
   private readonly retries = new Set<NodeJS.Timeout>();
 
   constructor(
@@ -53,6 +54,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
   }
 
   onModuleDestroy(): void {
+    this.isEnded = true;
     clearInterval(this.timer);
     for (const retry of this.retries) clearTimeout(retry);
   }
@@ -132,6 +134,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
   }
 
   private saveLater(held: Held, epoch: string): void {
+    if (this.isEnded) return;
     const retry = setTimeout(() => {
       this.retries.delete(retry);
       if (!held.isSaving && this.byClient.has(held.client)) void this.save(held, epoch);

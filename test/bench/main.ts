@@ -1,7 +1,13 @@
 import { writeFileSync } from 'node:fs';
+import { alarmAppend } from './cases/alarm-append.case.js';
+import { alarmBurst } from './cases/alarm-burst.case.js';
+import { alarmLagging } from './cases/alarm-lagging.case.js';
+import { alarmOverload } from './cases/alarm-overload.case.js';
+import { alarmReplay } from './cases/alarm-replay.case.js';
 import { b1 } from './cases/b1.case.js';
 import { b20 } from './cases/b20.case.js';
 import type { BenchCase } from './cases/bench.case.js';
+import { blocked } from './cases/blocked.case.js';
 import { compression } from './cases/compression.case.js';
 import { idle } from './cases/idle.case.js';
 import { mixed } from './cases/mixed.case.js';
@@ -14,8 +20,26 @@ import { describeMachine, MachineShare } from './machine.js';
 import { type CaseReport, verdictOf } from './report.js';
 import { readSettings, type Settings, USAGE } from './settings.js';
 import { formatReport } from './table.js';
+import { removeTemporaryFolders } from './temporary.folder.js';
 
-const allCases: readonly BenchCase[] = [routing, b1, b20, flushWindow, mixed, overload, stopped, idle, compression];
+const alarmCases: readonly BenchCase[] = [alarmAppend, alarmReplay, alarmBurst, alarmOverload, alarmLagging];
+
+const allCases: readonly BenchCase[] = [
+  routing,
+  b1,
+  b20,
+  flushWindow,
+  mixed,
+  overload,
+  stopped,
+  blocked,
+  idle,
+  compression,
+  ...alarmCases,
+];
+
+/** Names that stand for several cases. */
+const groups: ReadonlyMap<string, readonly string[]> = new Map([['alarms', alarmCases.map(({ name }) => name)]]);
 
 interface Outcome extends Partial<CaseReport> {
   readonly name: string;
@@ -43,6 +67,7 @@ async function runCase({ name, title, run }: BenchCase, settings: Settings): Pro
     return { name, title, seconds: seconds(), failure };
   } finally {
     killChildren();
+    removeTemporaryFolders();
   }
 }
 
@@ -66,22 +91,27 @@ function print(text: string): void {
 
 async function main(): Promise<number> {
   const settings = readSettings(process.argv.slice(2));
-  const unknown = settings.cases.filter((name) => allCases.every((benchCase) => benchCase.name !== name));
+  const names = settings.cases.flatMap((name) => groups.get(name) ?? [name]);
+  const unknown = names.filter((name) => allCases.every((benchCase) => benchCase.name !== name));
   if (unknown.length > 0) {
-    print(`no such case: ${unknown.join(', ')}\n${USAGE}\ncases: ${allCases.map(({ name }) => name).join(', ')}\n`);
+    const known = [...allCases.map(({ name }) => name), ...groups.keys()];
+    print(`no such case: ${unknown.join(', ')}\n${USAGE}\ncases: ${known.join(', ')}\n`);
     return 2;
   }
   const { cpu, cores, memoryMegabytes, kernel, node } = describeMachine();
   print(`${cpu}, ${cores} cores, ${memoryMegabytes} MB, ${kernel}, Node ${node}, ${new Date().toISOString()}\n`);
   if (settings.isQuick) print('quick: shows that it runs, the numbers say little\n');
   if (settings.profileDirectory !== undefined) print('with profiles: the CPU times are too high\n');
-  const chosen = allCases.filter(({ name }) => settings.cases.length === 0 || settings.cases.includes(name));
+  const chosen = allCases.filter(({ name }) => names.length === 0 || names.includes(name));
   const outcomes: Outcome[] = [];
   for (const benchCase of chosen) outcomes.push(await runCase(benchCase, settings));
   writeJson(outcomes, settings);
   return outcomes.some(({ failure }) => failure !== undefined) ? 1 : 0;
 }
 
-process.on('exit', killChildren);
+process.on('exit', () => {
+  killChildren();
+  removeTemporaryFolders();
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 process.exitCode = await main();

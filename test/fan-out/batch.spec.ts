@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { Batch, joinFrames } from '../../src/fan-out/batch.js';
+import { Batch } from '../../src/fan-out/batch.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { MarkKind } from '../../src/fan-out/mark.js';
 import { marksOf, parseServerFrames } from '../support/memory.sink.js';
@@ -52,7 +52,7 @@ describe('Batch', () => {
   test('a single frame is not copied', () => {
     const frame = datumFrame('a', 1);
     expect(Batch.empty().with(frame).joined(WireFormat.plain)).toBe(frame.bytes(WireFormat.plain));
-    expect(joinFrames([frame], WireFormat.pushV1)).toBe(frame.bytes(WireFormat.pushV1));
+    expect(Batch.of([frame]).joined(WireFormat.pushV1)).toBe(frame.bytes(WireFormat.pushV1));
   });
 
   test('the mark of a flush follows the frames, in one buffer for all of the same kind', () => {
