@@ -1,6 +1,7 @@
 import { AlarmFeed, type AlarmStart } from './alarm.feed.js';
 import type { AlarmSource, LoggedAlarm } from './alarm.source.js';
 import { Client, type ClientIdentity, type ClientOptions } from './client.js';
+import type { FlushLane } from './flush-queue.js';
 import { encodingOf } from './frame.js';
 import type { Sink } from './sink.js';
 import { Unacknowledged } from './unacknowledged.js';
@@ -42,6 +43,8 @@ export function isAlarmFor(
 
 export type AlarmClientOptions = Omit<ClientOptions, 'backlogPolicy' | 'mergesFlushes'> & {
   readonly source: AlarmSource;
+  /** The line of clients that are behind, lest those at the head wait for them. */
+  readonly catchUpLane: FlushLane;
 };
 
 /** What sets one alarm client apart from the others. */
@@ -55,12 +58,13 @@ export interface AlarmSubscription {
 /** A connection of the alarm gateway. */
 export class AlarmClient extends Client {
   private readonly feed: AlarmFeed;
+  private readonly catchUpLane: FlushLane;
   private readonly unacknowledged: Unacknowledged | undefined;
 
   constructor(identity: ClientIdentity, sink: Sink, options: AlarmClientOptions, subscription: AlarmSubscription) {
     const { accepts, start, maxUnacknowledged } = subscription;
     const unacknowledged = maxUnacknowledged === undefined ? undefined : new Unacknowledged(maxUnacknowledged);
-    const { source, lane, inFlightBytes, maxOutboxBytes } = options;
+    const { source, lane, catchUpLane, inFlightBytes, maxOutboxBytes } = options;
     const { format } = identity;
     const feed = new AlarmFeed(
       {
@@ -77,11 +81,16 @@ export class AlarmClient extends Client {
     const backlogPolicy = { create: () => feed };
     super(identity, sink, { lane, inFlightBytes, maxOutboxBytes, backlogPolicy, mergesFlushes: false });
     this.feed = feed;
+    this.catchUpLane = catchUpLane;
     this.unacknowledged = unacknowledged;
   }
 
   override get behindBy(): number {
     return this.feed.behindBy;
+  }
+
+  protected override get lane(): FlushLane {
+    return this.feed.isBehind ? this.catchUpLane : super.lane;
   }
 
   /** Whether this place was sent, so that it can be acknowledged. */

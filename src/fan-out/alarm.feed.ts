@@ -119,15 +119,15 @@ export class AlarmFeed implements Backlog {
     this.textBytes += this.bytesOf(frame);
   }
 
-  take(maxBytes: number): Batch {
+  take(maxBytes: number): readonly Batch[] {
     const taken = new Taken(maxBytes, (frame) => this.bytesOf(frame));
     for (let [text] = this.texts; text !== undefined; [text] = this.texts) {
-      if (!taken.add(text)) return taken.batch;
+      if (!taken.add(text)) return taken.batches();
       this.texts.shift();
       this.textBytes -= this.bytesOf(text);
     }
     if (this.behind && this.takePrelude(taken)) this.takePage(taken);
-    return taken.batch;
+    return taken.batches();
   }
 
   age(): undefined {}
@@ -161,11 +161,11 @@ export class AlarmFeed implements Backlog {
     const page = source.after(this.position, this.whenRead);
     this.isReading = page === undefined;
     if (page === undefined) return;
-    taken.shareFrom(page.root);
     const { alarms } = page;
     const oldestOffset = alarms[0]?.offset ?? source.head + 1;
     if (oldestOffset > this.position + 1 && !this.skipGap(oldestOffset, taken)) return;
     for (const alarm of alarms) {
+      taken.begin(page.rootAfter(this.position));
       if (accepts(alarm)) {
         if (this.isOutOfCredit || !taken.add(alarm.frame)) return;
         this.tell(alarm.offset);
@@ -226,7 +226,8 @@ export class AlarmFeed implements Backlog {
 
 /** Frames of one flush, as far as they fit; the first always does. */
 class Taken {
-  batch = Batch.empty();
+  private readonly full: Batch[] = [];
+  private batch = Batch.empty();
   private bytes = 0;
 
   constructor(
@@ -234,9 +235,21 @@ class Taken {
     private readonly bytesOf: (frame: Frame) => number,
   ) {}
 
+  batches(): readonly Batch[] {
+    this.begin(Batch.empty());
+    return this.full;
+  }
+
+  /** Whoever takes the same from here on shares what is joined. */
+  begin(root: Batch | undefined): void {
+    if (root === undefined) return;
+    if (this.batch.count > 0) this.full.push(this.batch);
+    this.batch = root;
+  }
+
   add(frame: Frame): boolean {
     const bytes = this.bytesOf(frame);
-    if (this.batch.count > 0 && this.bytes + bytes > this.maxBytes) return false;
+    if (this.bytes > 0 && this.bytes + bytes > this.maxBytes) return false;
     this.addAnyway(frame);
     return true;
   }
@@ -245,10 +258,5 @@ class Taken {
   addAnyway(frame: Frame): void {
     this.batch = this.batch.with(frame);
     this.bytes += this.bytesOf(frame);
-  }
-
-  /** Where nothing of the client's own goes ahead, all who begin here share what is joined. */
-  shareFrom(root: Batch): void {
-    if (this.batch.count === 0) this.batch = root;
   }
 }

@@ -9,12 +9,12 @@ export interface LoggedAlarm {
   readonly frame: Frame;
 }
 
-/** A part of the log, shared by all clients that are at the same place. */
+/** A part of the log, shared by all clients that are in it. */
 export interface AlarmPage {
-  /** Where their batches begin. */
-  readonly root: Batch;
   /** Oldest first. */
   readonly alarms: readonly LoggedAlarm[];
+  /** Where the batches of all begin that are written what comes after this offset; undefined: each has its own there. */
+  rootAfter(offset: number): Batch | undefined;
 }
 
 /** The log, as the clients that are fed from it see it. */

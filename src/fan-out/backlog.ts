@@ -15,8 +15,11 @@ export interface Backlog {
   add(frame: Frame, nowMs: number): void;
   /** Whether the next `take` returns more although the last one was not full. */
   readonly canTakeMore: boolean;
-  /** Removes and returns the oldest frames that fit into `maxBytes` together, but at least one where there is one now. */
-  take(maxBytes: number): Batch;
+  /**
+   * Removes and returns the oldest frames that fit into `maxBytes` together, but at least one where there is one now. In
+   * several batches where some of them are shared with other clients.
+   */
+  take(maxBytes: number): readonly Batch[];
   /** Applies the policy for what has waited too long, before a flush; what comes back is why the client has to be closed. */
   age(nowMs: number): CloseCode | undefined;
   /** Applies the policy to what a flush left; what comes back is why the client has to be closed. */

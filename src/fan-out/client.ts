@@ -174,10 +174,15 @@ export class Client implements Flushable {
     this.startClosing(this.drainCode.code, this.drainCode.reason);
   }
 
+  /** The line that the client waits in for its next flush. */
+  protected get lane(): FlushLane {
+    return this.options.lane;
+  }
+
   private markDirty(): void {
     if (this.isDirty) return;
     this.isDirty = true;
-    this.options.lane.mark(this);
+    this.lane.mark(this);
   }
 
   private startClosing(code: number, reason: string): void {
@@ -229,16 +234,17 @@ export class Client implements Flushable {
   }
 
   private writeBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
-    const batch = backlog.take(this.window.openBytes);
-    if (batch.count === 0) return;
-    const bytes = batch.joined(this.encoding);
+    const buffers = backlog.take(this.window.openBytes).map((batch) => batch.joined(this.encoding));
+    if (buffers.length === 0) return;
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     // What is left waits for a mark, so there has to be one, however little was written.
-    const isMarkDue = this.window.isMarkDue(bytes.length) || !backlog.isEmpty;
-    this.write(bytes, nowMs);
-    if (!isMarkDue) return;
-    // A write of its own: the buffer before it may be shared, and is too large to copy for this.
-    this.write(markBytes(this.markKind, flushNumber), nowMs);
-    this.window.marked(flushNumber);
+    const isMarkDue = this.window.isMarkDue(bytes) || !backlog.isEmpty;
+    // Behind buffers that are shared, and too large to copy for it.
+    if (isMarkDue) buffers.push(markBytes(this.markKind, flushNumber));
+    this.lastWriteAtMs = nowMs;
+    this.window.wrote(isMarkDue ? bytes + markBytes(this.markKind, flushNumber).length : bytes);
+    this.sink.writeAll(buffers);
+    if (isMarkDue) this.window.marked(flushNumber);
   }
 
   /** Closes the client where its backlog says why. */

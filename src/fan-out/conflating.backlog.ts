@@ -53,7 +53,7 @@ export class ConflatingBacklog implements Backlog {
     this.waiting.append(frame, nowMs);
   }
 
-  take(maxBytes: number): Batch {
+  take(maxBytes: number): readonly Batch[] {
     const frames: Frame[] = [];
     let takenBytes = 0;
     for (let oldest = this.waiting.oldest; oldest !== undefined; oldest = this.waiting.oldest) {
@@ -64,7 +64,7 @@ export class ConflatingBacklog implements Backlog {
       this.waiting.shift();
     }
     this.bytes -= takenBytes;
-    return Batch.of(frames);
+    return frames.length === 0 ? [] : [Batch.of(frames)];
   }
 
   age(nowMs: number): CloseCode | undefined {

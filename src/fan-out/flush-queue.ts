@@ -7,7 +7,7 @@ export interface Flushable {
 
 /** A long flush lets the event loop go on after this long, so that pongs, upgrades and timers are not held up. */
 const MAX_SLICE_MS = 8;
-const FLUSHES_BETWEEN_CLOCK_READS = 32;
+const FLUSHES_BETWEEN_CLOCK_READS = 16;
 
 /**
  * The clients with something to write, of one gateway. What is pushed until the next flush is joined; what is pushed
@@ -63,12 +63,17 @@ export class FlushLane {
   }
 }
 
+/** What is live goes on after this long while others catch up. */
+const MAX_CATCH_UP_SLICE_MS = 4;
+
 /**
- * Flushes alarms first, then raw data. One per gateway module. Nothing is scheduled while nobody is dirty.
+ * Flushes alarms first, then raw data, then alarms to clients that are behind. One per gateway module. Nothing is scheduled
+ * while nobody is dirty.
  */
 export class FlushQueue {
   readonly alarms: FlushLane;
   readonly rawData: FlushLane;
+  readonly catchUp: FlushLane;
   private flushNumber = 0;
   private immediate: NodeJS.Immediate | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -79,11 +84,12 @@ export class FlushQueue {
     const nextFlushNumber = () => (this.flushNumber += 1);
     this.alarms = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
     this.rawData = new FlushLane(() => this.scheduleRawData(), options.flushIntervalMs, nextFlushNumber);
+    this.catchUp = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
   }
 
   /** Flushes everything now, as before a shutdown. */
   flushAll(): void {
-    while (!this.alarms.isIdle || !this.rawData.isIdle) {
+    while (!this.alarms.isIdle || !this.rawData.isIdle || !this.catchUp.isIdle) {
       this.isRawDataDue = true;
       this.flush(Infinity);
     }
@@ -127,7 +133,9 @@ export class FlushQueue {
       return;
     }
     this.isRawDataDue = false;
-    if (!this.alarms.isIdle) this.scheduleNow();
+    const catchUpDeadlineMs = performance.now() + Math.min(sliceMs, MAX_CATCH_UP_SLICE_MS);
+    const isCaughtUp = this.catchUp.run(this.flushNumber, nowMs, catchUpDeadlineMs);
+    if (!isCaughtUp || !this.alarms.isIdle || !this.catchUp.isIdle) this.scheduleNow();
     if (!this.rawData.isIdle) this.scheduleRawData();
   }
 }

@@ -21,6 +21,10 @@ abstract class WebSocketSink implements Sink {
     if (this.webSocket.readyState === OPEN) this.writeFrames(frames);
   }
 
+  writeAll(frames: readonly Buffer[]): void {
+    if (this.webSocket.readyState === OPEN) this.writeAllFrames(frames);
+  }
+
   close(code: number, reason: string): void {
     this.webSocket.close(code, reason);
   }
@@ -30,6 +34,10 @@ abstract class WebSocketSink implements Sink {
   }
 
   protected abstract writeFrames(frames: Buffer): void;
+
+  protected writeAllFrames(frames: readonly Buffer[]): void {
+    for (const each of frames) this.writeFrames(each);
+  }
 }
 
 /**
@@ -51,6 +59,12 @@ export class WsSink extends WebSocketSink {
 
   protected override writeFrames(frames: Buffer): void {
     this.socket.write(frames);
+  }
+
+  protected override writeAllFrames(frames: readonly Buffer[]): void {
+    this.socket.cork();
+    super.writeAllFrames(frames);
+    this.socket.uncork();
   }
 }
 

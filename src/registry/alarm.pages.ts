@@ -16,18 +16,11 @@ const MAX_PAGES_LENGTH = 2 * 1024 * 1024;
 /** Of the newest alarms this many, and this much JSON, are kept for clients that are a little behind. */
 const MAX_RECENT_ALARMS = 1000;
 const MAX_RECENT_LENGTH = 1024 * 1024;
-/** Places of one page that are remembered. */
-const MAX_PARTS = 4;
+/** Clients share what is joined of so many alarms, from the same places on. */
+const SHARED_ALARMS = 50;
 const READ_AGAIN_AFTER_MS = 1000;
 
-interface Page {
-  readonly alarms: readonly LoggedAlarm[];
-  readonly length: number;
-  /** What clients at a place of the page have in common, by the offset that they are behind of. */
-  readonly parts: Map<number, AlarmPage>;
-}
-
-const NOTHING: AlarmPage = { root: Batch.empty(), alarms: [] };
+const NOTHING: AlarmPage = { alarms: [], rootAfter: () => undefined };
 
 /**
  * The log in pages, each read and framed once for all clients that need it. What it holds is bounded, however many clients
@@ -40,8 +33,7 @@ export class AlarmPages implements AlarmSource {
   /** The newest alarms up to the head, without a gap. */
   private recent: LoggedAlarm[] = [];
   private recentLength = 0;
-  /** As {@link Page.parts}, until the next alarm. */
-  private readonly recentParts = new Map<number, AlarmPage>();
+  private recentRoots = new SharedRoots();
   /** By the offset that they were read after, least recently used first. */
   private readonly pages = new Map<number, Page>();
   private pagesLength = 0;
@@ -84,7 +76,6 @@ export class AlarmPages implements AlarmSource {
     if (alarm.offset !== this.currentHead + 1) this.forgetRecent();
     this.currentHead = alarm.offset;
     this.recent.push(alarm);
-    this.recentParts.clear();
     this.recentLength += lengthOf(alarm);
     if (this.recent.length > 2 * MAX_RECENT_ALARMS || this.recentLength > 2 * MAX_RECENT_LENGTH) this.shortenRecent();
     return alarm;
@@ -94,7 +85,8 @@ export class AlarmPages implements AlarmSource {
     if (offset >= this.currentHead) return NOTHING;
     const firstRecent = this.recent[0];
     if (firstRecent !== undefined && offset + 1 >= firstRecent.offset) {
-      return this.recentPart(offset, firstRecent.offset);
+      const start = offset + 1 - firstRecent.offset;
+      return { alarms: this.recent.slice(start, start + PAGE_ALARMS), rootAfter: this.recentRoots.after };
     }
     // Clients at different places of one page share it; where that was cut short by its bytes, there is one behind it.
     const pageStart = offset - (offset % PAGE_ALARMS);
@@ -133,25 +125,14 @@ export class AlarmPages implements AlarmSource {
     return this.log.bounds().oldest > offset;
   }
 
-  private recentPart(offset: number, firstOffset: number): AlarmPage {
-    const known = this.recentParts.get(offset);
-    if (known !== undefined) return known;
-    const start = offset + 1 - firstOffset;
-    return remember(this.recentParts, offset, this.recent.slice(start, start + PAGE_ALARMS));
-  }
-
   /** What the page read after `start` holds after this offset, if anything. */
   private kept(start: number, offset: number): AlarmPage | undefined {
     const page = this.pages.get(start);
-    if (page === undefined) return undefined;
+    const alarms = page?.after(offset, this.head) ?? [];
+    if (page === undefined || alarms.length === 0) return undefined;
     this.pages.delete(start);
     this.pages.set(start, page);
-    const known = page.parts.get(offset);
-    // What was beyond the head may be out by now.
-    if (known?.alarms.at(-1)?.offset === Math.min(page.alarms.at(-1)?.offset ?? 0, this.head)) return known;
-    const alarms = page.alarms.filter((alarm) => alarm.offset > offset && alarm.offset <= this.head);
-    if (alarms.length === 0) return undefined;
-    return remember(page.parts, offset, alarms);
+    return { alarms, rootAfter: page.rootAfter };
   }
 
   private read(start: number, whenRead: () => void): void {
@@ -191,9 +172,9 @@ export class AlarmPages implements AlarmSource {
 
   private keep(start: number, alarms: readonly LoggedAlarm[]): void {
     this.drop(start);
-    const length = alarms.reduce((sum, alarm) => sum + lengthOf(alarm), 0);
-    this.pages.set(start, { alarms, length, parts: new Map() });
-    this.pagesLength += length;
+    const page = new Page(alarms);
+    this.pages.set(start, page);
+    this.pagesLength += page.length;
     for (const oldest of this.pages.keys()) {
       if (this.pagesLength <= MAX_PAGES_LENGTH || this.pages.size === 1) break;
       this.drop(oldest);
@@ -208,6 +189,7 @@ export class AlarmPages implements AlarmSource {
   private forgetRecent(): void {
     this.recent = [];
     this.recentLength = 0;
+    this.recentRoots = new SharedRoots();
   }
 
   private shortenRecent(): void {
@@ -218,18 +200,39 @@ export class AlarmPages implements AlarmSource {
     }
     this.recent = this.recent.slice(start);
     this.recentLength = length;
+    this.recentRoots = new SharedRoots();
   }
-}
-
-/** Clients in step with each other are at the same place; each place costs what was joined for it. */
-function remember(parts: Map<number, AlarmPage>, offset: number, alarms: readonly LoggedAlarm[]): AlarmPage {
-  const part = { root: Batch.empty(), alarms };
-  parts.set(offset, part);
-  const [oldest] = parts.keys();
-  if (parts.size > MAX_PARTS && oldest !== undefined) parts.delete(oldest);
-  return part;
 }
 
 function lengthOf(alarm: LoggedAlarm | undefined): number {
   return alarm?.frame.approximateBytes ?? 0;
+}
+
+/** Where clients begin to share, each made when it is first asked for. */
+class SharedRoots {
+  private readonly roots = new Map<number, Batch>();
+
+  readonly after = (offset: number): Batch | undefined => {
+    if (offset % SHARED_ALARMS !== 0) return undefined;
+    const root = this.roots.get(offset) ?? Batch.empty();
+    this.roots.set(offset, root);
+    return root;
+  };
+}
+
+class Page {
+  /** Of the JSON. */
+  readonly length: number;
+  readonly rootAfter = new SharedRoots().after;
+
+  /** Contiguous, oldest first. */
+  constructor(private readonly alarms: readonly LoggedAlarm[]) {
+    this.length = alarms.reduce((sum, alarm) => sum + lengthOf(alarm), 0);
+  }
+
+  /** The alarms after this offset up to the head. */
+  after(offset: number, head: number): readonly LoggedAlarm[] {
+    const first = this.alarms[0]?.offset ?? 0;
+    return this.alarms.slice(Math.max(0, offset + 1 - first), Math.max(0, head + 1 - first));
+  }
 }

@@ -24,7 +24,8 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
     private readonly durable: DurableSubscriptions,
   ) {
     super(new Logger(AlarmRegistry.name));
-    this.clientOptions = { lane: flushQueue.alarms, inFlightBytes, maxOutboxBytes, source };
+    const { alarms: lane, catchUp: catchUpLane } = flushQueue;
+    this.clientOptions = { lane, catchUpLane, inFlightBytes, maxOutboxBytes, source };
   }
 
   /** Offers the newest alarm of the log to every client. */

@@ -19,6 +19,10 @@ class MemorySink implements Sink {
   readonly bufferedBytes = 0;
   writtenBytes = 0;
 
+  writeAll(frames: readonly Buffer[]): void {
+    this.write(Buffer.concat(frames));
+  }
+
   write(frames: Buffer): void {
     this.writtenBytes += frames.length;
   }

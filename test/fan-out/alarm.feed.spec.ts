@@ -42,7 +42,8 @@ class TestSource implements AlarmSource {
     }
     const first = Math.max(offset + 1, this.oldest);
     const count = Math.max(0, Math.min(PAGE_ALARMS, this.head - first + 1));
-    return { root: Batch.empty(), alarms: Array.from({ length: count }, (_, i) => this.alarm(first + i)) };
+    const alarms = Array.from({ length: count }, (_, i) => this.alarm(first + i));
+    return { alarms, rootAfter: (after) => (after % 3 === 0 ? Batch.empty() : undefined) };
   }
 
   read(): void {
@@ -88,7 +89,8 @@ function feedOf({ log = 0, start = log, prelude = [], format = WireFormat.pushV1
 /** What the frames say, alarms without quotes. */
 const wordsOf = (frames: readonly Frame[]) => frames.map(({ plainText }) => plainText.replaceAll('"', ''));
 const wordOf = (frame: Frame | undefined) => (frame === undefined ? undefined : wordsOf([frame])[0]);
-const takenFrom = (feed: AlarmFeed, maxBytes = EVERYTHING) => wordsOf(feed.take(maxBytes).frames());
+const takenFrom = (feed: AlarmFeed, maxBytes = EVERYTHING) =>
+  wordsOf(feed.take(maxBytes).flatMap((batch) => batch.frames()));
 const bytesOf = (frame: Frame) => frame.bytes(encodingOf(WireFormat.pushV1, false)).length;
 
 /** Everything, in as many flushes as that takes. */

@@ -18,11 +18,12 @@ function add(backlog: ConflatingBacklog, values: string, nowMs = 0): void {
   }
 }
 
+function framesOf(backlog: ConflatingBacklog, maxBytes: number): Frame[] {
+  return backlog.take(maxBytes).flatMap((batch) => batch.frames());
+}
+
 function take(backlog: ConflatingBacklog, maxBytes = Infinity): string {
-  const frames = backlog
-    .take(maxBytes)
-    .frames()
-    .flatMap((frame) => parseServerFrames(frame.bytes(WireFormat.plain)));
+  const frames = framesOf(backlog, maxBytes).flatMap((frame) => parseServerFrames(frame.bytes(WireFormat.plain)));
   return valuesIn(frames.map(({ payload }) => payload.toString())).join(' ');
 }
 
@@ -116,7 +117,7 @@ describe('ConflatingBacklog', () => {
     backlog.add(Frame.text('"x"'), 0);
     add(backlog, 'a1 a2');
     backlog.settle(1000);
-    expect(backlog.take(Infinity).frames()).toHaveLength(3);
+    expect(framesOf(backlog, Infinity)).toHaveLength(3);
   });
 
   test('behind the end of a subscription a value does not take the place of one before it', () => {
@@ -127,10 +128,7 @@ describe('ConflatingBacklog', () => {
       0,
     );
     add(backlog, 'a3 b4 a5');
-    const values = backlog
-      .take(Infinity)
-      .frames()
-      .map((frame) => JSON.parse(frame.plainText) as unknown);
+    const values = framesOf(backlog, Infinity).map((frame) => JSON.parse(frame.plainText) as unknown);
     expect(values).toMatchObject([{ s: 'a', n: 1 }, { s: 'b', n: 4 }, {}, { s: 'a', n: 5 }]);
     expect(backlog.conflatedCount).toBe(2);
     expect(backlog.byteLength).toBe(0);

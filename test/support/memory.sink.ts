@@ -102,6 +102,10 @@ export class MemorySink implements Sink {
 
   constructor(private readonly rules: ParseRules = {}) {}
 
+  writeAll(frames: readonly Buffer[]): void {
+    this.write(Buffer.concat(frames));
+  }
+
   write(frames: Buffer): void {
     if (this.closed !== undefined || this.isTerminated) this.writesAfterClose += 1;
     this.writes.push(frames);
