@@ -9,13 +9,14 @@ import { ClientsController } from './app/http/clients.controller.js';
 import { HealthController } from './app/http/health.controller.js';
 import { HttpExceptionFilter } from './app/http/http-exception.filter.js';
 import { RawDataController } from './app/http/raw-data.controller.js';
+import { TicketController } from './app/http/ticket.controller.js';
 import { PushModule } from './push.module.js';
 
 /** The runnable node: the push gateways, their HTTP routes, and with `PUSH_DEMO` a data source and a dashboard. */
 @Module({})
 export class AppModule {
   static register(environment: Environment): DynamicModule {
-    const isDemo = environment.PUSH_DEMO;
+    const { isDemo } = environment;
     return {
       module: AppModule,
       imports: [PushModule.forRoot(pushOptionsOf(environment))],
@@ -24,6 +25,7 @@ export class AppModule {
         AlarmController,
         ClientsController,
         HealthController,
+        TicketController,
         ...(isDemo ? [DashboardController] : []),
       ],
       providers: [

@@ -11,7 +11,7 @@ async function start(): Promise<void> {
   app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true });
   await app.listen(environment.PORT, environment.HOST);
   const url = await app.getUrl();
-  logger.log(`listening on ${url}${environment.PUSH_DEMO ? ', open it in a browser for the dashboard' : ''}`);
+  logger.log(`listening on ${url}${environment.isDemo ? ', open it in a browser for the dashboard' : ''}`);
 }
 
 /** A wrong setting or a port in use is the operator's to mend: a stack would only hide what to do. */

@@ -9,6 +9,12 @@ import {
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { AnonymousAuthenticator } from './access/anonymous.authenticator.js';
 import { Authenticator } from './access/authenticator.js';
+import { withoutTokens } from './access/bearer.token.js';
+import { ExistingAuthenticator, ExistingAuthorizer } from './access/existing.js';
+import { GuardedAuthorizer } from './access/guarded.authorizer.js';
+import { ClaimsAuthorizer, PushAuthorizer } from './access/push.authorizer.js';
+import { Revocations } from './access/revocations.js';
+import { Tickets } from './access/tickets.js';
 import { ConnectionLimits } from './access/connection-limits.js';
 import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
 import { LmdbAlarmLog } from './alarm-log/lmdb.alarm-log.js';
@@ -21,6 +27,7 @@ import { RAW_DATA_BUS } from './bus/bus.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
+import { Connections } from './gateway/connections.js';
 import { Drain } from './gateway/drain.js';
 import { GatewayRoutes } from './gateway/gateway.routes.js';
 import { Heartbeat } from './gateway/heartbeat.js';
@@ -28,7 +35,11 @@ import { NodeState } from './gateway/node-state.js';
 import { PlainGetRoute } from './gateway/plain-get.route.js';
 import { PushWsAdapter } from './gateway/push-ws.adapter.js';
 import { RawDataGateway } from './gateway/raw-data.gateway.js';
+import { TicketOffice } from './gateway/ticket.office.js';
+import { TokenRefresh } from './gateway/token.refresh.js';
+import { UnfinishedMessages } from './gateway/unfinished.messages.js';
 import { UpgradeGate } from './gateway/upgrade.gate.js';
+import { AuditTrail } from './observe/audit.trail.js';
 import { PushConfigurationError } from './push.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
@@ -36,7 +47,7 @@ import {
   type OPTIONS_TYPE,
   PUSH_MODULE_OPTIONS,
 } from './push.module-definition.js';
-import { type PushModuleOptions, PushOptions, resolvePushOptions } from './push.options.js';
+import { isUseExisting, type PushModuleOptions, PushOptions, resolvePushOptions } from './push.options.js';
 import { PushService } from './push.service.js';
 import { AlarmPages } from './registry/alarm.pages.js';
 import { AlarmPlaces } from './registry/alarm.places.js';
@@ -44,6 +55,7 @@ import { AlarmRegistry } from './registry/alarm.registry.js';
 import { AlarmTail } from './registry/alarm.tail.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
+import { Sessions } from './registry/sessions.js';
 
 /** Where alarms and the cursors of durable subscriptions are kept; closed last, when nothing is pushed any more. */
 class AlarmStorage implements OnApplicationShutdown {
@@ -95,10 +107,36 @@ async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
     },
     {
       provide: Authenticator,
-      inject: [PushOptions],
-      useFactory: ({ authenticator, allowAnonymous }: PushOptions) =>
-        authenticator ?? new AnonymousAuthenticator(allowAnonymous),
+      inject: [PushOptions, ModuleRef],
+      useFactory: ({ authenticator, allowAnonymous }: PushOptions, moduleRef: ModuleRef) =>
+        isUseExisting(authenticator)
+          ? new ExistingAuthenticator(() => moduleRef.get(authenticator.useExisting, { strict: false }))
+          : (authenticator ?? new AnonymousAuthenticator(allowAnonymous)),
     },
+    {
+      provide: PushAuthorizer,
+      inject: [PushOptions, ModuleRef],
+      useFactory: ({ authorizer }: PushOptions, moduleRef: ModuleRef) =>
+        isUseExisting(authorizer)
+          ? new ExistingAuthorizer(() => moduleRef.get(authorizer.useExisting, { strict: false }))
+          : (authorizer ?? new ClaimsAuthorizer()),
+    },
+    {
+      provide: GuardedAuthorizer,
+      inject: [PushAuthorizer],
+      useFactory: (authorizer: PushAuthorizer) => new GuardedAuthorizer(authorizer, reportAuthorizer),
+    },
+    {
+      provide: Revocations,
+      inject: [PushOptions],
+      useFactory: ({ revocationHours }: PushOptions) => new Revocations(revocationHours * 3_600_000),
+    },
+    { provide: Tickets, useFactory: () => new Tickets() },
+    AuditTrail,
+    Sessions,
+    TokenRefresh,
+    UnfinishedMessages,
+    Connections,
     { provide: AlarmStorage, inject: [PushOptions], useFactory: openAlarmStorage },
     { provide: ALARM_LOG, inject: [AlarmStorage], useFactory: ({ log }: AlarmStorage) => log },
     {
@@ -110,6 +148,7 @@ async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
     NodeState,
     GatewayRoutes,
     UpgradeGate,
+    TicketOffice,
     PlainGetRoute,
     RawDataRegistry,
     AlarmRegistry,
@@ -123,7 +162,18 @@ async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
     Heartbeat,
     Drain,
   ],
-  exports: [PushService, RawDataRegistry, AlarmRegistry, PushOptions, ALARM_LOG, NodeState],
+  exports: [
+    PushService,
+    RawDataRegistry,
+    AlarmRegistry,
+    PushOptions,
+    ALARM_LOG,
+    NodeState,
+    Authenticator,
+    PushAuthorizer,
+    TicketOffice,
+    AuditTrail,
+  ],
 })
 export class PushModule extends ConfigurableModuleClass {
   constructor(
@@ -160,6 +210,11 @@ export class PushModule extends ConfigurableModuleClass {
 /** Implemented by a class given to `forRootAsync({ useClass })`. */
 export interface PushOptionsFactory {
   createPushOptions(): PushModuleOptions | Promise<PushModuleOptions>;
+}
+
+function reportAuthorizer(cause: unknown): void {
+  const stack = withoutTokens(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+  new Logger(PushModule.name).error(`the authorizer failed, and was taken for a refusal: ${stack}`);
 }
 
 /** Two of them would be two gateways on one path, and every event would fire twice. */

@@ -18,6 +18,7 @@ import {
 } from 'class-validator';
 import { Authenticator } from './access/authenticator.js';
 import { createPeerReader } from './access/peer.js';
+import { PushAuthorizer } from './access/push.authorizer.js';
 import type { DeliveryMode } from './fan-out/conflating.backlog.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { RawDatum } from './push.types.js';
@@ -28,6 +29,15 @@ export type DeliveryFilter = (client: ClientInfo, datum: RawDatum) => boolean;
 
 /** Replaces the rule that a datum's `series` is its conflation key within (businessType, businessId). */
 export type SeriesOf = (datum: RawDatum) => string;
+
+/** Names an injectable of the application. */
+export interface UseExisting<T> {
+  readonly useExisting: abstract new (...args: never[]) => T;
+}
+
+export function isUseExisting<T>(value: unknown): value is UseExisting<T> {
+  return typeof value === 'object' && value !== null && typeof (value as UseExisting<T>).useExisting === 'function';
+}
 
 @ValidatorConstraint()
 class IsFunction implements ValidatorConstraintInterface {
@@ -43,11 +53,22 @@ class IsFunction implements ValidatorConstraintInterface {
 @ValidatorConstraint()
 class IsAuthenticator implements ValidatorConstraintInterface {
   validate(value: unknown): boolean {
-    return typeof value === 'object' && value !== null && typeof (value as Authenticator).authenticate === 'function';
+    return value instanceof Authenticator || isUseExisting(value);
   }
 
   defaultMessage(): string {
-    return '$property must have an authenticate method: extend Authenticator';
+    return '$property must be an Authenticator, or { useExisting }';
+  }
+}
+
+@ValidatorConstraint()
+class IsAuthorizer implements ValidatorConstraintInterface {
+  validate(value: unknown): boolean {
+    return value instanceof PushAuthorizer || isUseExisting(value);
+  }
+
+  defaultMessage(): string {
+    return '$property must be a PushAuthorizer, as ClaimsAuthorizer is, or { useExisting }';
   }
 }
 
@@ -126,6 +147,44 @@ export class PushOptions {
   @Min(1)
   maxConnectionsPerIp = 1000;
 
+  /** Connections of one authenticated user to this node; over it 429. */
+  @IsInt()
+  @Min(1)
+  maxConnectionsPerUser = 100;
+
+  /** Upgrades from one address a second, on average; over it 429. At once as many as it may have connections. */
+  @IsInt()
+  @Min(1)
+  maxUpgradesPerSecond = 100;
+
+  /** Messages and control frames that a client may send a second, on average, twice as many at once; over it 4429. */
+  @IsInt()
+  @Min(1)
+  maxMessagesPerSecond = 100;
+
+  /** Time for a message to come in whole; over it the connection is closed (4400). */
+  @IsInt()
+  @Min(1000)
+  @Max(MAX_TIMER_MS)
+  maxMessageMs = 10_000;
+
+  /** Time for the headers of any request to the application's HTTP server; 0 leaves the server as it is. */
+  @IsInt()
+  @Min(0)
+  @Max(MAX_TIMER_MS)
+  headersTimeoutMs = 5000;
+
+  /** How long a connection outlives its credentials, so that a client can send fresh ones; then 4401. */
+  @IsInt()
+  @Min(0)
+  @Max(MAX_TIMER_MS)
+  tokenGraceMs = 10_000;
+
+  /** How long a revocation is remembered: as long as a token can be valid. */
+  @IsInt()
+  @Min(1)
+  revocationHours = 24;
+
   /** Keys that one client may subscribe to. */
   @IsInt()
   @Min(1)
@@ -156,10 +215,18 @@ export class PushOptions {
   @IsBoolean()
   allowAnonymous = false;
 
-  /** Turns a handshake into a principal. Absent: everybody on this machine is let in, and nobody else. */
+  /**
+   * Turns a handshake into a principal. Absent: everybody on this machine is let in, and nobody else. An injectable of the
+   * application is named as `{ useExisting: MyAuthenticator }`.
+   */
   @IsOptional()
   @Validate(IsAuthenticator)
-  authenticator?: Authenticator = undefined;
+  authenticator?: Authenticator | UseExisting<Authenticator> = undefined;
+
+  /** Decides what a principal may see. Absent: its claims do. */
+  @IsOptional()
+  @Validate(IsAuthorizer)
+  authorizer?: PushAuthorizer | UseExisting<PushAuthorizer> = undefined;
 
   /** What happens to an upgrade that no gateway of the application takes; `ignore` leaves it to other listeners. */
   @IsIn(['reject', 'ignore'])

@@ -1,5 +1,6 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
+import { type CloseCode, CloseCodes } from './protocol/close-codes.js';
 import { formatCursor } from './protocol/cursor.js';
 import { RAW_DATA_BUS, type RawDataBus, type RawDataEnvelope } from './bus/bus.js';
 import { Frame } from './fan-out/frame.js';
@@ -17,7 +18,11 @@ import {
   MAX_RAW_DATUM_BYTES,
 } from './push.rules.js';
 import type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
+import { assertCloseArguments } from './registry/client.registry.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
+import { type RevocationTarget, Sessions } from './registry/sessions.js';
+
+type CloseArguments = Pick<CloseCode, 'code' | 'reason'>;
 
 /** What application modules inject to push. A slow, broken or hostile client cannot make any of this fail or wait. */
 @Injectable()
@@ -29,6 +34,7 @@ export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly rawDataRegistry: RawDataRegistry,
     @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
     @Inject(RAW_DATA_BUS) private readonly bus: RawDataBus,
+    private readonly sessions: Sessions,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -74,6 +80,23 @@ export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
   /** As {@link pushAlarm} for several, in this order, all or nothing. An error's field names the index. */
   async pushAlarms(alarms: readonly Alarm[]): Promise<AlarmReceipt[]> {
     return this.append(encodeAll('alarms', alarms, (alarm) => this.encodeAlarm(alarm)));
+  }
+
+  /**
+   * Closes a user's connections to this node with 4403 (stop), or with the close code given; returns how many. The user may
+   * connect again: to prevent that, {@link revoke}.
+   */
+  disconnect({ userName }: { userName: string }, closeCode: CloseArguments = CloseCodes.forbidden): number {
+    assertCloseArguments(closeCode.code, closeCode.reason);
+    return this.sessions.disconnect(userName, closeCode);
+  }
+
+  /**
+   * Ends the sessions of a user, or of one token (its `jti`), at once with 4401; returns how many. Credentials that were
+   * issued before are refused from now on, for `revocationHours`.
+   */
+  revoke(target: RevocationTarget): number {
+    return this.sessions.revoke(target);
   }
 
   /** To the clients of this node, and on to the other nodes. */

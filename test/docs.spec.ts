@@ -1,15 +1,17 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import ts from 'typescript';
+import { JwtAuthenticator } from '../src/access/jwt.authenticator.js';
 import { Environment } from '../src/app/environment.js';
 import { CloseCodes } from '../src/protocol/close-codes.js';
 import { parseCursor } from '../src/protocol/cursor.js';
 import { PushOptions } from '../src/push.options.js';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const DOCUMENTS = ['README.md', 'docs/PROTOCOL.md', 'docs/OPERATIONS.md'];
+const DOCUMENTS = ['README.md', 'SECURITY.md', 'docs/PROTOCOL.md', 'docs/OPERATIONS.md'];
 
 const textOf = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 const readme = textOf('README.md');
@@ -58,14 +60,14 @@ function sourceFile(path: string): ts.SourceFile {
 const messages = sourceFile('src/protocol/messages.ts');
 
 /** An interface's members, each with its type where that is written. */
-function membersOf(name: string): { name: string; type: ts.TypeNode | undefined }[] {
-  const found = messages.statements.find(
+function membersOf(name: string, source = messages): { name: string; type: ts.TypeNode | undefined }[] {
+  const found = source.statements.find(
     (node): node is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(node) && node.name.text === name,
   );
   if (found === undefined) throw new Error(`there is no interface ${name}`);
   return found.members
     .filter((member) => ts.isPropertySignature(member))
-    .map((member) => ({ name: member.name.getText(), type: member.type }));
+    .map((member) => ({ name: member.name.getText(source), type: member.type }));
 }
 
 /** `{ a, b? }` of an object type, `{}` of one without members; undefined where the data are the application's. */
@@ -79,12 +81,12 @@ function shapeOf(type: ts.TypeNode | undefined): string | undefined {
 }
 
 /** The strings of a union type. */
-function wordsOf(name: string): string[] {
-  const found = messages.statements.find(
+function wordsOf(name: string, source = messages): string[] {
+  const found = source.statements.find(
     (node): node is ts.TypeAliasDeclaration => ts.isTypeAliasDeclaration(node) && node.name.text === name,
   );
   if (found === undefined || !ts.isUnionTypeNode(found.type)) throw new Error(`there is no union ${name}`);
-  return found.type.types.map((type) => type.getText().replaceAll("'", ''));
+  return found.type.types.map((type) => type.getText(source).replaceAll("'", ''));
 }
 
 function filesIn(folder: string): string[] {
@@ -109,6 +111,26 @@ function written(value: unknown): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none';
   return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 }
+
+/** `401 tokenMissing`, of every refusal that is written in these sources. */
+function refusalsIn(paths: readonly string[]): string[] {
+  return paths.flatMap((path) => {
+    const text = textOf(path);
+    const inObjects = [...text.matchAll(/status: (\d{3}),\s*error: '(\w+)'/g)].map(([, status, word]) => [
+      status,
+      word,
+    ]);
+    const unauthorized = [...text.matchAll(/unauthorized\('(\w+)'/g)].map(([, word]) => ['401', word]);
+    const thrown = [...text.matchAll(/new AuthenticationError\(\s*'(\w+)',\s*[^;]*?(?:,\s*(\d{3}),?)?\s*\);/g)].map(
+      ([, word, status = '401']) => [status, word],
+    );
+    return [...inObjects, ...unauthorized, ...thrown].map(([status, word]) => `${status} ${word}`);
+  });
+}
+
+const TICKET_OFFICE = 'src/gateway/ticket.office.ts';
+const refusalsOf = (heading: string, word: string) =>
+  table(section(protocol, heading), 'status', word).map(([status, error]) => `${status} ${unquoted(error)}`);
 
 describe('PROTOCOL.md', () => {
   test.each([
@@ -144,9 +166,34 @@ describe('PROTOCOL.md', () => {
     expect(section(protocol, heading)).toContain(constantOf(constant, path).toLocaleString('en'));
   });
 
-  test.each(['maxUnacked', 'maxDurablePerUser', 'maxDurable'] as const)('the default of %s', (option) => {
+  test.each([
+    'maxUnacked',
+    'maxDurablePerUser',
+    'maxDurable',
+    'maxMessagesPerSecond',
+    'maxConnectionsPerUser',
+    'maxConnectionsPerIp',
+    'maxUpgradesPerSecond',
+  ] as const)('the default of %s', (option) => {
     const value = new PushOptions()[option].toLocaleString('en');
     expect(section(protocol, '## Limits')).toMatch(new RegExp(`\\b${value}\\b[^|]*\`${option}\``));
+  });
+
+  test.each(['maxMessageMs', 'headersTimeoutMs', 'tokenGraceMs'] as const)(
+    'the default of %s, in seconds',
+    (option) => {
+      expect(section(protocol, '## Limits')).toContain(`${new PushOptions()[option] / 1000} s (\`${option}\`)`);
+    },
+  );
+
+  test('how long a ticket is good, and how many there may be', () => {
+    const text = section(protocol, '### Tickets');
+    const lifeMs = constantOf('TICKET_LIFE_MS', 'src/access/tickets.ts');
+    expect(text).toContain(`for **${lifeMs / 1000} s**`);
+    expect(text).toContain(`"expiresInMs":${lifeMs}`);
+    expect(text).toContain(
+      `${constantOf('MAX_TICKETS', 'src/access/tickets.ts').toLocaleString('en')} tickets are open`,
+    );
   });
 
   describe('examples', () => {
@@ -202,19 +249,81 @@ describe('PROTOCOL.md', () => {
     });
   });
 
-  test('every refusal with its status, in the gateway and in its own authenticator', () => {
-    const found = sources
-      .filter((path) => path.startsWith('src/gateway/'))
-      .flatMap((path) => [...textOf(path).matchAll(/status: (\d{3}),\s*error: '(\w+)'/g)])
-      .map(([, status, error]) => `${status} ${error}`);
-    const ownAuthenticator = /new AuthenticationError\(\s*'(\w+)',[^)]*?(\d{3}),?\s*\)/;
-    const [, word, status] = ownAuthenticator.exec(textOf('src/access/anonymous.authenticator.ts')) ?? [];
-    const rows = table(section(protocol, '## Refusals before the upgrade'), 'status');
+  test('every refusal of a connection with its status, also in the authenticators that are shipped', () => {
+    const gates = sources.filter((path) => path.startsWith('src/gateway/') && path !== TICKET_OFFICE);
+    // Answered to an `auth` of an open connection, by an exception.
+    const ofOpenConnections = new Set(['401 refresh', '401 otherUser']);
+    const found = refusalsIn([...gates, ...sources.filter((path) => path.startsWith('src/access/'))]);
+    expect(found).toEqual(expect.arrayContaining(['401 tokenMissing', '401 ticket', '401 revoked', '403 anonymous']));
     // What a plain GET is answered that could be upgraded stands in a section of its own.
     expect(section(protocol, '### A plain GET')).toContain('426 `upgradeRequired`');
-    expect([...rows.map((row) => `${row[0]} ${unquoted(row[1])}`), '426 upgradeRequired'].toSorted()).toEqual(
-      [...new Set([...found, `${status} ${word}`])].toSorted(),
+    expect([...refusalsOf('## Refusals before the upgrade', 'error'), '426 upgradeRequired'].toSorted()).toEqual(
+      [...new Set(found)].filter((refusal) => !ofOpenConnections.has(refusal)).toSorted(),
     );
+  });
+
+  test('every refusal of a ticket', () => {
+    expect(refusalsOf('### Tickets', '`error` of a ticket')).toEqual(refusalsIn([TICKET_OFFICE]));
+  });
+});
+
+describe('tokens', () => {
+  const path = 'src/access/jwt.authenticator.ts';
+
+  test.each([
+    ['README.md', readme],
+    ['PROTOCOL.md', protocol],
+  ])('%s: every claim that is read', (_, document) => {
+    const [, names = ''] = /const \{ \[userNameClaim\]: userName, ([^}]*) \} = claims;/.exec(textOf(path)) ?? [];
+    expect(column(table(document, 'claim'))).toEqual(['sub', ...names.split(', ')]);
+  });
+
+  test('README.md: every option of JwtAuthenticator', () => {
+    const options = membersOf('JwtOptions', sourceFile(path)).map(({ name }) => name);
+    expect(column(table(readme, 'option of `JwtAuthenticator`'))).toEqual(options);
+  });
+
+  test('README.md: the token that it makes to try is one that counts', async () => {
+    const [, command = ''] = /^TOKEN=\$\(([^]*?)\)\n/m.exec(section(readme, '### Tokens')) ?? [];
+    const secret = 'a'.repeat(64);
+    const made = spawnSync('bash', ['-c', command], { cwd: ROOT, env: { ...process.env, PUSH_JWT_SECRET: secret } });
+    const principal = await new JwtAuthenticator({ secret }).refresh(made.stdout.toString().trim());
+    expect(principal).toMatchObject({ userName: 'ann', orgId: 'acme', keys: ['meter/*'] });
+    expect(principal.expiresAt?.getTime()).toBeGreaterThan(Date.now());
+  });
+
+  test('README.md: every field of a principal', () => {
+    const text = section(readme, '### An authenticator of your own');
+    const fields = membersOf('Principal', sourceFile('src/access/principal.ts')).map(({ name }) => name);
+    expect(fields.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`\`${name}:`))).toEqual([]);
+  });
+
+  test('README.md: every decision of a PushAuthorizer', () => {
+    const text = section(readme, '### What may be seen');
+    const decisions = [...textOf('src/access/push.authorizer.ts').matchAll(/^ {2}abstract (\w+)\(/gm)];
+    expect(decisions.length).toBe(3);
+    expect(decisions.filter(([, name]) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+describe('OPERATIONS.md: the audit trail', () => {
+  const path = 'src/observe/audit.trail.ts';
+  const lines = [...section(operations, '## The audit trail').matchAll(/^\{.*\}$/gm)].map(
+    ([line]) => JSON.parse(line) as Record<string, unknown>,
+  );
+
+  test('has an example of every event, and no other', () => {
+    expect([...new Set(lines.map(({ event }) => event))]).toEqual(wordsOf('AuditEvent', sourceFile(path)));
+  });
+
+  test('has fields and reasons that there are', () => {
+    const text = [path, 'src/gateway/upgrade.gate.ts', 'src/gateway/connections.ts'].map(textOf).join('\n');
+    const fields = new Set(lines.flatMap((line) => Object.keys(line)));
+    expect([...fields].filter((field) => !new RegExp(`\\b${field}\\b`).test(text))).toEqual([]);
+    const reasons = lines.filter(({ event }) => event === 'refuse').map(({ reason, status }) => [reason, status]);
+    for (const [reason, status] of reasons.filter(([each]) => each !== undefined)) {
+      expect(protocol).toMatch(new RegExp(`^\\| ${status} +\\| \`${reason}\``, 'm'));
+    }
   });
 });
 
@@ -222,9 +331,10 @@ test.each([
   ['README.md', readme, '### Query parameters', ['path', 'parameter']],
   ['PROTOCOL.md', protocol, '## Paths and query', ['gateway', 'query parameter']],
 ])('%s: every query parameter that is read', (_, document, heading, titles) => {
-  const queries = sources.filter((path) => path.endsWith('.query.ts')).map(textOf);
-  const read = queries.flatMap((text) => [...text.matchAll(/query\.get(?:All)?\('(\w+)'\)/g)].map(([, name]) => name));
-  expect(read.length).toBeGreaterThan(5);
+  const read = sources.flatMap((path) =>
+    [...textOf(path).matchAll(/query\??\.get(?:All)?\('(\w+)'\)/g)].map(([, name]) => name),
+  );
+  expect(read).toEqual(expect.arrayContaining(['replay', 'maxFrequencyHz', 'ticket', 'access_token']));
   expect(new Set(column(table(section(document, heading), ...titles), 1))).toEqual(new Set(read));
 });
 
@@ -268,6 +378,11 @@ describe('options', () => {
     expect(settings).toEqual(variables.map((name) => `${name}=${String(defaultOfVariable(name) ?? '')}`));
   });
 
+  test.each(DOCUMENTS)('%s: every variable that it names is one of the environment', (document) => {
+    const named = [...textOf(document).matchAll(/\bPUSH_[A-Z_]*[A-Z]\b(?!_)/g)].map(([name]) => name);
+    expect(named.filter((name) => !variables.includes(name))).toEqual([]);
+  });
+
   test('README.md: every variable of the environment with its default, and no other', () => {
     expect(variables).toContain('PUSH_DEMO');
     const rows = table(section(readme, '## Environment of the node'), 'variable');
@@ -286,12 +401,13 @@ test('OPERATIONS.md: every fixed limit is the constant that it names', () => {
   }
 });
 
-describe('README.md: the ways of a datum and of an alarm', () => {
-  const steps = ['## How a raw datum travels', '## How an alarm travels'].flatMap((heading) =>
-    section(readme, heading)
-      .split(/^\d+\. /m)
-      .slice(1)
-      .map((step, index): [string, string] => [`${heading}, ${index + 1}`, step.replaceAll(/\s+/g, ' ')]),
+describe('README.md: the ways of a datum, of an alarm and of a connection', () => {
+  const steps = ['## How a raw datum travels', '## How an alarm travels', '## How a connection is let in'].flatMap(
+    (heading) =>
+      section(readme, heading)
+        .split(/^\d+\. /m)
+        .slice(1)
+        .map((step, index): [string, string] => [`${heading}, ${index + 1}`, step.replaceAll(/\s+/g, ' ')]),
   );
 
   test('are there', () => expect(steps.length).toBeGreaterThan(10));
@@ -349,6 +465,25 @@ describe('links', () => {
     const named = [...textOf(document).matchAll(/`((?:src|test|docs)\/[\w./-]+\.\w+)`/g)].map(([, path]) => path ?? '');
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
+});
+
+test('README.md: everything that it takes from the package is exported', () => {
+  const exported = new Set(
+    sourceFile('src/index.ts').statements.flatMap((node) =>
+      ts.isExportDeclaration(node) && node.exportClause !== undefined && ts.isNamedExports(node.exportClause)
+        ? node.exportClause.elements.map(({ name }) => name.text)
+        : [],
+    ),
+  );
+  const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text);
+  const taken = examples.flatMap((text) => [
+    ...[...text.matchAll(/import \{ ([^}]+) \} from 'nestjs-push-gateway'/g)].flatMap(([, names = '']) =>
+      names.split(', '),
+    ),
+    ...[...text.matchAll(/extends (\w+)/g)].map(([, name = '']) => name),
+  ]);
+  expect(taken).toEqual(expect.arrayContaining(['PushModule', 'Authenticator', 'ClaimsAuthorizer']));
+  expect(taken.filter((name) => !exported.has(name))).toEqual([]);
 });
 
 test('README.md: every script that it names exists', () => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import { Revocations } from '../src/access/revocations.js';
 import { InProcessBus } from '../src/bus/in-process.bus.js';
 import type { AlarmEntry } from '../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../src/alarm-log/memory.alarm-log.js';
@@ -11,6 +12,7 @@ import { type PushModuleOptions, resolvePushOptions } from '../src/push.options.
 import { PushService } from '../src/push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../src/push.types.js';
 import { RawDataRegistry } from '../src/registry/raw-data.registry.js';
+import { Sessions } from '../src/registry/sessions.js';
 import { MemorySink } from './support/memory.sink.js';
 
 let flushQueue: FlushQueue;
@@ -24,7 +26,7 @@ function start(given: PushModuleOptions = {}): void {
   flushQueue = new FlushQueue(options);
   registry = new RawDataRegistry(options, flushQueue);
   log = new MemoryAlarmLog({ count: 1000, hours: 1, bytes: 1024 * 1024 });
-  service = new PushService(options, registry, log, new InProcessBus());
+  service = new PushService(options, registry, log, new InProcessBus(), new Sessions(options, new Revocations(1000)));
   sinks = new Map();
 }
 

@@ -20,4 +20,12 @@ export class AuthenticationError extends Error {
  */
 export abstract class Authenticator {
   abstract authenticate(handshake: Handshake): Principal | Promise<Principal>;
+
+  /**
+   * Turns the fresh token that an open connection has sent (`auth`) into a principal, or throws
+   * {@link AuthenticationError}. It may not be another user's. Without an override no connection is refreshed.
+   */
+  refresh(_token: string, _current: Principal): Principal | Promise<Principal> {
+    throw new AuthenticationError('refresh', 'tokens are not refreshed here: connect again');
+  }
 }

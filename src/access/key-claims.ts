@@ -4,10 +4,9 @@ import { ANY_BUSINESS_ID } from '../protocol/messages.js';
 
 /**
  * What a principal's `keys` let it see: `meter/5` one key, `meter/*` a whole type, parts percent-encoded. A claim that is
- * no key covers nothing. Undefined where there is no list: every key.
+ * no key covers nothing.
  */
-export function keyScopeOf(keys: readonly string[] | undefined): KeyScope | undefined {
-  if (keys === undefined) return undefined;
+export function keyScopeOf(keys: readonly string[]): KeyScope {
   const byType = new Map<string, Set<string>>();
   for (const claim of keys) {
     const [businessType, businessId, ...rest] = claim.split('/').map(decode);

@@ -6,6 +6,12 @@ export interface Principal {
   readonly orgId?: string;
   /** Keys that may be seen, parts percent-encoded: `meter/*`, `a%2Fb/c`. Undefined: every key. */
   readonly keys?: readonly string[];
+  /** When the credentials end. The connection is closed some time after it (4401), unless it was given fresh ones. */
+  readonly expiresAt?: Date;
+  /** When the credentials were issued, so that a later revocation refuses them. */
+  readonly issuedAt?: Date;
+  /** Names the credentials, so that they can be revoked alone: the `jti` of a token. */
+  readonly tokenId?: string;
   /** True where no authentication is configured: sees every key and every organisation. */
   readonly isAnonymous?: boolean;
 }

@@ -7,11 +7,13 @@ import {
   IsNotEmpty,
   IsOptional,
   IsString,
+  IsUrl,
   Matches,
   Max,
   Min,
   validateSync,
 } from 'class-validator';
+import { JwtAuthenticator } from '../access/jwt.authenticator.js';
 import { isLoopbackHost } from '../access/peer.js';
 import { PushConfigurationError } from '../push.errors.js';
 import { type PushModuleOptions, resolvePushOptions } from '../push.options.js';
@@ -45,11 +47,41 @@ export class Environment {
   @IsNotEmpty()
   HOST = '127.0.0.1';
 
-  @IsIn(['none'], {
-    message: ({ value }) =>
-      value === 'jwt' ? 'PUSH_AUTH=jwt is not available yet: use PUSH_AUTH=none' : 'PUSH_AUTH must be none',
-  })
-  PUSH_AUTH = 'none';
+  /** `jwt`: a secret, or the address of the issuer's keys, is needed too. */
+  @IsIn(['none', 'jwt'])
+  PUSH_AUTH: 'none' | 'jwt' = 'none';
+
+  /** Shared secret of at least 32 bytes. */
+  @IsOptional()
+  @IsString()
+  PUSH_JWT_SECRET?: string;
+
+  @IsOptional()
+  @IsUrl({ protocols: ['https', 'http'], require_protocol: true, require_tld: false })
+  PUSH_JWKS_URL?: string;
+
+  /** Required `iss` and `aud` of every token. */
+  @IsOptional()
+  @IsString()
+  PUSH_JWT_ISSUER?: string;
+
+  @IsOptional()
+  @IsString()
+  PUSH_JWT_AUDIENCE?: string;
+
+  /** Accept tokens in the query too, as `access_token`. */
+  @AsBoolean()
+  @IsBoolean(BOOLEAN)
+  PUSH_JWT_QUERY_TOKEN = false;
+
+  /** Files in PEM: the certificate with its chain, and its key. Both, or none. */
+  @IsOptional()
+  @IsString()
+  PUSH_TLS_CERT?: string;
+
+  @IsOptional()
+  @IsString()
+  PUSH_TLS_KEY?: string;
 
   @AsBoolean()
   @IsBoolean(BOOLEAN)
@@ -116,10 +148,15 @@ export class Environment {
   @IsInt()
   PUSH_DRAIN_DEADLINE_MS?: number;
 
-  /** Host telemetry and the dashboard. */
+  /** Host telemetry and the dashboard. Absent: with PUSH_AUTH=none only. */
+  @IsOptional()
   @AsBoolean()
   @IsBoolean(BOOLEAN)
-  PUSH_DEMO = true;
+  PUSH_DEMO?: boolean;
+
+  get isDemo(): boolean {
+    return this.PUSH_DEMO ?? this.PUSH_AUTH === 'none';
+  }
 }
 
 /** The environment cannot be used; `problems` lists everything that is wrong with it. */
@@ -151,6 +188,7 @@ function isGiven([name, text]: [string, string | undefined]): boolean {
 /** The part of the environment that is the module's. */
 export function pushOptionsOf(environment: Environment): PushModuleOptions {
   return {
+    authenticator: authenticatorOf(environment),
     allowAnonymous: environment.PUSH_ALLOW_ANONYMOUS,
     allowedOrigins: environment.PUSH_ALLOWED_ORIGINS,
     trustProxy: environment.PUSH_TRUST_PROXY,
@@ -166,16 +204,46 @@ export function pushOptionsOf(environment: Environment): PushModuleOptions {
   };
 }
 
+function authenticatorOf({ PUSH_AUTH, ...environment }: Environment): JwtAuthenticator | undefined {
+  if (PUSH_AUTH === 'none') return undefined;
+  return new JwtAuthenticator({
+    secret: environment.PUSH_JWT_SECRET,
+    jwksUrl: environment.PUSH_JWKS_URL,
+    issuer: environment.PUSH_JWT_ISSUER,
+    audience: environment.PUSH_JWT_AUDIENCE,
+    acceptsQueryToken: environment.PUSH_JWT_QUERY_TOKEN,
+  });
+}
+
 function contradictions(environment: Environment): string[] {
-  const problems: string[] = [];
+  const problems = [...jwtProblems(environment), ...tlsProblems(environment)];
+  if (problems.length > 0) return problems;
   const isLocal = isLoopbackHost(environment.HOST) || environment.HOST === '::1';
-  if (!isLocal && !environment.PUSH_ALLOW_ANONYMOUS) {
+  if (!isLocal && environment.PUSH_AUTH === 'none' && !environment.PUSH_ALLOW_ANONYMOUS) {
     problems.push(
       `HOST=${environment.HOST} lets other machines connect, but PUSH_AUTH=none lets nobody but this machine in: ` +
         'set PUSH_ALLOW_ANONYMOUS=true where everybody on that network may see everything',
     );
   }
   return [...problems, ...pushProblems(pushOptionsOf(environment))];
+}
+
+function jwtProblems({ PUSH_AUTH, PUSH_JWT_SECRET, PUSH_JWKS_URL }: Environment): string[] {
+  if (PUSH_AUTH !== 'jwt') {
+    const isMeant = PUSH_JWT_SECRET !== undefined || PUSH_JWKS_URL !== undefined;
+    return isMeant ? ['PUSH_JWT_SECRET and PUSH_JWKS_URL need PUSH_AUTH=jwt'] : [];
+  }
+  if ((PUSH_JWT_SECRET === undefined) === (PUSH_JWKS_URL === undefined)) {
+    return ['PUSH_AUTH=jwt needs either PUSH_JWT_SECRET or PUSH_JWKS_URL'];
+  }
+  const isShort = PUSH_JWT_SECRET !== undefined && Buffer.byteLength(PUSH_JWT_SECRET) < 32;
+  return isShort ? ['PUSH_JWT_SECRET must have at least 32 bytes'] : [];
+}
+
+function tlsProblems({ PUSH_TLS_CERT, PUSH_TLS_KEY }: Environment): string[] {
+  return (PUSH_TLS_CERT === undefined) === (PUSH_TLS_KEY === undefined)
+    ? []
+    : ['PUSH_TLS_CERT and PUSH_TLS_KEY belong together: set both or none'];
 }
 
 /** What the module would refuse later, told in the names of the variables. */

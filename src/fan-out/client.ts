@@ -58,6 +58,8 @@ export class Client implements Flushable {
   private readonly encoding: Encoding;
   private readonly window: InFlightWindow;
   private markKind: MarkKind;
+  /** Marks that went out in both ways come back twice; how many second answers may still come. */
+  private secondAnswers = 0;
 
   constructor(
     readonly identity: ClientIdentity,
@@ -114,12 +116,17 @@ export class Client implements Flushable {
     this.flushBacklog(this.putBack(nowMs), flushNumber, nowMs);
   }
 
-  /** The client returned a mark, in a message of its own or in the pong of the mark's ping. */
-  confirmMark(flushNumber: number, by: 'message' | 'pong'): void {
+  /**
+   * The client returned a mark, in a message of its own or in the pong of the mark's ping. False: it was not asked for, and
+   * nothing comes of it.
+   */
+  confirmMark(flushNumber: number, by: 'message' | 'pong'): boolean {
     if (by === 'message') this.markKind = MarkKind.message;
     // Once the page answers for itself, a pong says nothing: some browsers send it before the page has read anything.
-    else if (this.markKind === MarkKind.message) return;
-    if (this.window.confirm(flushNumber)) this.wake();
+    else if (this.markKind === MarkKind.message) return this.takeSecondAnswer();
+    if (!this.window.confirm(flushNumber)) return this.takeSecondAnswer();
+    this.wake();
+    return true;
   }
 
   /** Flushes again where something waits; also called now and then, lest a client stay stuck on a full socket. */
@@ -202,7 +209,7 @@ export class Client implements Flushable {
     this.pending = undefined;
     if (this.window.isMarkDue(bytes.length)) {
       this.write(batch.joinedWithMark(encoding, this.markKind, flushNumber), nowMs);
-      this.window.marked(flushNumber);
+      this.marked(flushNumber);
     } else {
       this.write(bytes, nowMs);
     }
@@ -244,7 +251,7 @@ export class Client implements Flushable {
     this.lastWriteAtMs = nowMs;
     this.window.wrote(isMarkDue ? bytes + markBytes(this.markKind, flushNumber).length : bytes);
     this.sink.writeAll(buffers);
-    if (isMarkDue) this.window.marked(flushNumber);
+    if (isMarkDue) this.marked(flushNumber);
   }
 
   /** Closes the client where its backlog says why. */
@@ -257,6 +264,17 @@ export class Client implements Flushable {
     this.reportedConflations += count;
     if (this.identity.format !== WireFormat.pushV1) return;
     this.offer(Frame.text(serverMessage('conflated', { count, sinceMs: Math.round(Date.now() - forMs) })));
+  }
+
+  private takeSecondAnswer(): boolean {
+    if (this.secondAnswers === 0) return false;
+    this.secondAnswers -= 1;
+    return true;
+  }
+
+  private marked(flushNumber: number): void {
+    this.window.marked(flushNumber);
+    if (this.markKind === MarkKind.both) this.secondAnswers += 1;
   }
 
   private canWrite(): boolean {

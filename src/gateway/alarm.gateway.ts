@@ -8,11 +8,12 @@ import { Frame, WireFormat } from '../fan-out/frame.js';
 import { alarmKey } from '../fan-out/key.js';
 import type { ClientMessage } from '../protocol/client-message.js';
 import { parseCursor } from '../protocol/cursor.js';
-import { serverMessage } from '../protocol/messages.js';
+import { type ServerEvents, serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import type { AlarmPlace } from '../registry/alarm.places.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
-import { openConnection, sendException } from './connection.js';
+import { type ClientHandler, Connections } from './connections.js';
+import { sendException } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
 import { isCompressed, type PushSocket } from './push.socket.js';
 import type { Admission } from './upgrade.gate.js';
@@ -20,12 +21,15 @@ import { createSink } from './ws.sink.js';
 
 /** `/ws/alarm`: alarms for every operator's device. */
 @WebSocketGateway({ path: '/push-gateway/alarm', [PUSH_GATEWAY]: 'alarm' })
-export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap {
+export class AlarmGateway
+  implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap, ClientHandler<AlarmClient>
+{
   private server: unknown;
 
   constructor(
     private readonly options: PushOptions,
-    private readonly registry: AlarmRegistry,
+    readonly registry: AlarmRegistry,
+    private readonly connections: Connections,
   ) {}
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
@@ -39,14 +43,14 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format, principal, acceptsAlarm, alarmPlace } = admission;
+    const { handshake, format, session, acceptsAlarm, alarmPlace } = admission;
     if (alarmPlace === undefined) throw new Error('an alarm client was admitted without a place');
     const clientId = randomUUID();
     const client = this.registry.createClient(
       {
         clientId,
         key: alarmKey(clientId),
-        userName: principal.userName ?? '',
+        userName: session.principal.userName ?? '',
         remoteAddress: handshake.remoteAddress,
         format,
         isCompressed: isCompressed(socket, request.socket),
@@ -58,7 +62,7 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
         maxUnacknowledged: alarmPlace.subscription === undefined ? undefined : this.options.maxUnacked,
       },
     );
-    openConnection(socket, client, this.registry, this.handleMessage, () => this.greet(client, alarmPlace));
+    this.connections.open(socket, client, session, this, () => this.greet(client, alarmPlace));
     if (alarmPlace.subscription !== undefined) this.registry.hold(client, alarmPlace.subscription);
   }
 
@@ -71,13 +75,18 @@ export class AlarmGateway implements OnGatewayInit, OnGatewayConnection, OnAppli
     client.begin();
   }
 
-  private readonly handleMessage = (client: AlarmClient, message: ClientMessage): boolean => {
+  handle(client: AlarmClient, message: ClientMessage): boolean {
     if (message.event !== 'ack') return false;
     const cursor = parseCursor(message.data.id);
     const fault = cursor === undefined ? 'ackAhead' : this.registry.acknowledge(client, cursor);
     if (fault !== undefined) sendException(client, fault, ACK_FAULTS[fault], message.ref);
     return true;
-  };
+  }
+
+  /** What the client may have is asked anew for each alarm. */
+  recheck(): ServerEvents['subscribed'] {
+    return { keys: [], refused: [] };
+  }
 }
 
 const ACK_FAULTS = {

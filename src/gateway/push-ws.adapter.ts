@@ -6,7 +6,7 @@ import { PushOptions } from '../push.options.js';
 import { PUSH_GATEWAY } from './gateway.metadata.js';
 import { type GatewayName, type GatewayRoute, GatewayRoutes } from './gateway.routes.js';
 import { PushServer, PushSocket, suitableExtensions } from './push.socket.js';
-import { refuseUpgrade } from './refusal.js';
+import { type Refusal, refuseUpgrade } from './refusal.js';
 import { NOT_SERVING, UpgradeGate } from './upgrade.gate.js';
 
 /** What the adapter needs of an application; every INestApplication has it. */
@@ -19,6 +19,13 @@ export interface PushWsAdapterOptions {
   /** Serves the application's other gateways, as `new IoAdapter(app)`. Absent: they are served by ws, as WsAdapter does. */
   delegate?: WebSocketAdapter;
 }
+
+/** The only thing that the gate leaves to ws, which would answer it in words of its own. */
+const MALFORMED_EXTENSIONS: Refusal = {
+  status: 400,
+  error: 'extensions',
+  message: 'the Sec-WebSocket-Extensions header is malformed, or asks of permessage-deflate what it does not know',
+};
 
 type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 type CreateOptions = Record<string, unknown> & { path?: string };
@@ -93,6 +100,7 @@ export class PushWsAdapter extends WsAdapter {
     if (port !== APPLICATION_PORT) return super.ensureHttpServerExists(port, httpServer);
     if (httpServer === undefined || this.httpServersRegistry.has(port)) return undefined;
     this.httpServersRegistry.set(port, httpServer);
+    limitHeaderTime(httpServer, this.app.get(PushOptions, { strict: false }).headersTimeoutMs);
     const listener: UpgradeListener = (request, socket, head) => this.takeUpgrade(request, socket, head);
     httpServer.on('upgrade', listener);
     this.stopListening = () => httpServer.off('upgrade', listener);
@@ -115,6 +123,7 @@ export class PushWsAdapter extends WsAdapter {
     this.ensureHttpServerExists(APPLICATION_PORT, httpServer);
     const server = new PushServer(this.app.get(PushOptions, { strict: false }));
     server.on('error', (error) => this.log.error(error));
+    server.on('wsClientError', (_error: Error, socket: Duplex) => refuseUpgrade(socket, MALFORMED_EXTENSIONS));
     this.pushServers.set(gateway, server);
     return server;
   }
@@ -210,6 +219,14 @@ function pathOf(request: IncomingMessage): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Node looks every 30 s by default, and lets a request's headers take a minute. */
+function limitHeaderTime(server: Server & { connectionsCheckingInterval?: number }, headersTimeoutMs: number): void {
+  if (headersTimeoutMs === 0) return;
+  server.headersTimeout = headersTimeoutMs;
+  // Read when the server begins to listen.
+  server.connectionsCheckingInterval = 1000;
 }
 
 function offerSuitableExtensions({ headers }: IncomingMessage): void {

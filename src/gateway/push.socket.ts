@@ -32,6 +32,22 @@ export class PushServer extends WebSocketServer {
   }
 }
 
+interface Receiver {
+  readonly _bufferedBytes: number;
+  readonly _fragmented: number;
+  readonly _state: number;
+}
+
+/**
+ * Whether a frame or a message of several has begun and not ended. ws has no public word for it; a test says when these
+ * fields of its change.
+ */
+export function isAmidMessage(socket: PushSocket): boolean {
+  const { _receiver: receiver } = socket as unknown as { _receiver: Receiver | null };
+  if (receiver === null) return false;
+  return receiver._bufferedBytes > 0 || receiver._fragmented > 0 || receiver._state !== 0;
+}
+
 /** Whether this connection takes frames that we compressed: negotiated, and written by ourselves. */
 export function isCompressed(webSocket: WebSocket, socket: Duplex): boolean {
   return socket instanceof Socket && webSocket.extensions.includes('permessage-deflate');
@@ -45,8 +61,10 @@ export function suitableExtensions(header: string): string {
   return header
     .split(',')
     .filter((offer) => {
-      const [, bits] = /server_max_window_bits\s*=\s*"?(\d+)/i.exec(offer) ?? [];
-      return bits === undefined || Number(bits) >= DEFLATE_WINDOW_BITS;
+      if (!/server_max_window_bits/i.test(offer)) return true;
+      // ws also takes a number for what is written otherwise, as `+9` or `"\9"`.
+      const [, bits] = /server_max_window_bits\s*=\s*(\d+|"\d+")\s*(?:;|$)/i.exec(offer) ?? [];
+      return bits !== undefined && Number(bits.replaceAll('"', '')) >= DEFLATE_WINDOW_BITS;
     })
     .join(',')
     .trim();

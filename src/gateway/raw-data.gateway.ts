@@ -1,16 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, type OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { Frame, WireFormat } from '../fan-out/frame.js';
+import { GuardedAuthorizer } from '../access/guarded.authorizer.js';
+import type { PushAuthorizer } from '../access/push.authorizer.js';
 import { belongsToAny, partFault, rawDataKey } from '../fan-out/key.js';
 import type { RawDataClient } from '../fan-out/raw-data.router.js';
 import { BadMessageError, type ClientMessage, type Ref } from '../protocol/client-message.js';
-import { ANY_BUSINESS_ID, type KeyAddress, serverMessage, type SubscriptionRequest } from '../protocol/messages.js';
+import {
+  ANY_BUSINESS_ID,
+  type KeyAddress,
+  type ServerEvents,
+  serverMessage,
+  type SubscriptionRequest,
+} from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
-import { openConnection } from './connection.js';
+import { type ClientHandler, Connections } from './connections.js';
+import { refOf } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
 import { isCompressed, type PushSocket } from './push.socket.js';
 import type { Admission } from './upgrade.gate.js';
@@ -18,12 +27,16 @@ import { createSink } from './ws.sink.js';
 
 /** `/ws/rowdata/:businessType/:businessId/:userName`: live telemetry. */
 @WebSocketGateway({ path: '/push-gateway/raw-data', [PUSH_GATEWAY]: 'rawData' })
-export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap {
+export class RawDataGateway
+  implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap, ClientHandler<RawDataClient>
+{
   private server: unknown;
 
   constructor(
     private readonly options: PushOptions,
-    private readonly registry: RawDataRegistry,
+    readonly registry: RawDataRegistry,
+    private readonly connections: Connections,
+    @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
   ) {}
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
@@ -37,7 +50,7 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format, keyScope } = admission;
+    const { handshake, format, session } = admission;
     const { maxFrequencyHz, snapshot, history } = admission.subscription;
     const { businessType = '', businessId = '', userName = '' } = handshake.parameters;
     const clientId = randomUUID();
@@ -52,9 +65,9 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
       },
       createSink(socket, request.socket),
       { businessType, businessId, maxFrequencyHz },
-      keyScope,
+      { covers: (type, id) => this.authorizer.maySee(session.principal, type, id) },
     );
-    openConnection(socket, client, this.registry, this.handleMessage, () => {
+    this.connections.open(socket, client, session, this, () => {
       this.greet(client);
       this.sendSnapshot(client, { businessType, businessId, snapshot, history });
     });
@@ -71,7 +84,7 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
     if (snapshot === true || history > 0) this.registry.sendSnapshot(client, address, history);
   }
 
-  private readonly handleMessage = (client: RawDataClient, message: ClientMessage): boolean => {
+  handle(client: RawDataClient, message: ClientMessage): boolean {
     switch (message.event) {
       case 'subscribe': {
         checkKeys(message.data.keys, message.ref);
@@ -90,7 +103,11 @@ export class RawDataGateway implements OnGatewayInit, OnGatewayConnection, OnApp
       default:
         return false;
     }
-  };
+  }
+
+  recheck(client: RawDataClient): ServerEvents['subscribed'] {
+    return this.registry.recheck(client);
+  }
 }
 
 /** One bad key refuses the whole message, so that a client never has half of what it asked for. */
@@ -101,8 +118,4 @@ function checkKeys(keys: readonly KeyAddress[], ref: Ref | undefined): void {
     const idFault = businessId === ANY_BUSINESS_ID ? undefined : partFault(businessId);
     if (idFault !== undefined) throw new BadMessageError(`businessId ${idFault}`, ref);
   }
-}
-
-function refOf(ref: Ref | undefined): { ref?: Ref } {
-  return ref === undefined ? {} : { ref };
 }

@@ -11,6 +11,8 @@ const MAX_URL_BYTES = 2048;
 const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
 // RFC 7230 section 3.2.6.
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What `trim` would take for a space, and ws does not. */
+const NOT_ASCII = /[^\t\x20-\x7e]/;
 
 export function checkRequest(request: IncomingMessage): Refusal | undefined {
   if (request.rawHeaders.length / 2 > MAX_HEADERS) {
@@ -50,7 +52,8 @@ export function chooseWireFormat(request: IncomingMessage): WireFormat | Refusal
   const header = request.headers['sec-websocket-protocol'];
   if (header === undefined) return WireFormat.plain;
   const offers = header.split(',').map((offer) => offer.trim());
-  if (!offers.every((offer) => TOKEN.test(offer)) || new Set(offers).size < offers.length) {
+  const isMalformed = NOT_ASCII.test(header) || !offers.every((offer) => TOKEN.test(offer));
+  if (isMalformed || new Set(offers).size < offers.length) {
     return { status: 400, error: 'subprotocol', message: 'the Sec-WebSocket-Protocol header is malformed' };
   }
   if (offers.includes(PUSH_V1)) return WireFormat.pushV1;

@@ -1,24 +1,30 @@
 import type { IncomingMessage } from 'node:http';
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { AuthenticationError, Authenticator } from '../access/authenticator.js';
-import { ConnectionLimits } from '../access/connection-limits.js';
+import { withoutTokens } from '../access/bearer.token.js';
+import { type ConnectionLimit, ConnectionLimits } from '../access/connection-limits.js';
+import { GuardedAuthorizer } from '../access/guarded.authorizer.js';
 import type { Handshake } from '../access/handshake.js';
 import { isOriginAllowed } from '../access/origin.js';
 import { createPeerReader, type Peer, type PeerReader } from '../access/peer.js';
-import { keyScopeOf } from '../access/key-claims.js';
-import { organisationCovers, type Principal } from '../access/principal.js';
+import type { Principal } from '../access/principal.js';
+import type { PushAuthorizer } from '../access/push.authorizer.js';
+import { Revocations } from '../access/revocations.js';
+import { Tickets } from '../access/tickets.js';
 import { type AlarmAddress, isAlarmFor } from '../fan-out/alarm.client.js';
 import { WireFormat } from '../fan-out/frame.js';
-import type { KeyScope } from '../fan-out/key-scope.js';
+import { AuditTrail } from '../observe/audit.trail.js';
 import { SubscriptionLimitError } from '../push.errors.js';
 import { PushOptions } from '../push.options.js';
-import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { type AlarmPlace, AlarmPlaces, type AlarmRequest } from '../registry/alarm.places.js';
+import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { Session } from '../registry/sessions.js';
 import { parseAlarmRequest } from './alarm.query.js';
-import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
+import { withDeadline } from './deadline.js';
 import { type GatewayRoute } from './gateway.routes.js';
 import { NodeState } from './node-state.js';
 import type { Refusal } from './refusal.js';
+import { parseSubscription, type SubscriptionQuery } from './subscription.query.js';
 import {
   checkRequest,
   checkWebSocketHeaders,
@@ -30,9 +36,7 @@ import {
 /** A connection that may be made. */
 export interface Admission {
   readonly handshake: Handshake;
-  readonly principal: Principal;
-  /** The keys that the principal may see; undefined: every key. */
-  readonly keyScope: KeyScope | undefined;
+  readonly session: Session;
   readonly format: WireFormat;
   /** Whether the client may have an alarm and asked for it. */
   readonly acceptsAlarm: (address: AlarmAddress) => boolean;
@@ -45,9 +49,6 @@ export interface Admission {
 /** Has to be called once, when the connection's place is free again. */
 export type Release = () => void;
 
-/** An authenticator that takes longer refuses the connection (503), so that a pending upgrade never holds its place for good. */
-const AUTHENTICATION_DEADLINE_MS = 5000;
-
 /** The query of the other gateway's parameters. */
 const NO_QUERY = new URLSearchParams();
 
@@ -57,6 +58,8 @@ export const NOT_SERVING: Refusal = {
   message: 'this node is starting or shutting down: try again, perhaps at another node',
   headers: { 'Retry-After': '1' },
 };
+
+type RequestKind = 'upgrade' | 'get';
 
 /**
  * Decides who may connect. All of it runs before the upgrade is answered, cheapest checks first, so that what is refused
@@ -72,6 +75,10 @@ export class UpgradeGate {
     private readonly state: NodeState,
     private readonly limits: ConnectionLimits,
     private readonly authenticator: Authenticator,
+    @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
+    private readonly tickets: Tickets,
+    private readonly revocations: Revocations,
+    private readonly audit: AuditTrail,
     private readonly rawDataRegistry: RawDataRegistry,
     private readonly alarmPlaces: AlarmPlaces,
   ) {
@@ -82,22 +89,23 @@ export class UpgradeGate {
   async decide(
     request: IncomingMessage,
     route: GatewayRoute,
-    kind: 'upgrade' | 'get',
+    kind: RequestKind,
   ): Promise<Refusal | { admission: Admission; release: Release }> {
     const peer = this.checkEntry(request, kind);
-    if (isRefusal(peer)) return this.refused(request, peer);
-    const limit = this.limits.acquire(peer.remoteAddress);
-    if (limit !== undefined) return this.refused(request, limitRefusal(limit));
-    const release = once(() => this.limits.release(peer.remoteAddress));
+    if (isRefusal(peer)) return this.refused(request, route, peer);
+    const { remoteAddress } = peer;
+    const limit = this.limits.acquire(remoteAddress);
+    if (limit !== undefined) return this.refused(request, route, LIMIT_REFUSALS[limit], remoteAddress);
+    const place = new Place(() => this.limits.release(remoteAddress));
     // A pending upgrade holds its place; whoever goes away meanwhile gives it back.
-    if (kind === 'upgrade') request.socket.once('close', release);
-    const admission = await this.admit(request, route, kind, peer);
-    if (!isRefusal(admission)) return { admission, release };
-    release();
-    return this.refused(request, admission);
+    if (kind === 'upgrade') request.socket.once('close', () => place.release());
+    const admission = await this.admit(request, route, kind, peer, place);
+    if (!isRefusal(admission)) return { admission, release: () => place.release() };
+    place.release();
+    return this.refused(request, route, admission, remoteAddress);
   }
 
-  private checkEntry(request: IncomingMessage, kind: 'upgrade' | 'get'): Peer | Refusal {
+  private checkEntry(request: IncomingMessage, kind: RequestKind): Peer | Refusal {
     if (!this.state.isServing) return NOT_SERVING;
     const fault = checkRequest(request) ?? (kind === 'upgrade' ? checkWebSocketHeaders(request) : undefined);
     if (fault !== undefined) return fault;
@@ -117,41 +125,102 @@ export class UpgradeGate {
   private async admit(
     request: IncomingMessage,
     route: GatewayRoute,
-    kind: 'upgrade' | 'get',
+    kind: RequestKind,
     peer: Peer,
+    place: Place,
   ): Promise<Admission | Refusal> {
     const parameters = decodeParameters(route.rawParameters);
     if (isRefusal(parameters)) return parameters;
     const format = kind === 'get' ? WireFormat.plain : chooseWireFormat(request);
     if (isRefusal(format)) return format;
     const query = new URLSearchParams(request.url?.split('?').slice(1).join('?'));
-    const alarmRequest = parseAlarmRequest(
-      route.gateway === 'alarm' ? query : NO_QUERY,
-      route.gateway === 'alarm' ? request.headersDistinct['last-event-id']?.join() : undefined,
-      kind === 'get' || format === WireFormat.pushV1,
-    );
-    if (isRefusal(alarmRequest)) return alarmRequest;
-    const subscription = parseSubscription(route.gateway === 'rawData' ? query : NO_QUERY);
-    if (isRefusal(subscription)) return subscription;
+    const isTwoWay = kind === 'get' || format === WireFormat.pushV1;
+    const asked = askedFor(route, query, request, isTwoWay);
+    if (isRefusal(asked)) return asked;
     const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
-    const principal = await this.authenticate(handshake);
+    const principal = await this.authenticate(handshake, kind);
     if (isRefusal(principal)) return principal;
-    const keyScope = keyScopeOf(principal.keys);
     const fault =
-      route.gateway === 'rawData'
-        ? (forbidden(principal, keyScope, parameters) ?? this.tooLarge(parameters, subscription))
-        : undefined;
+      this.takeUserPlace(principal, place) ??
+      (await this.forbidden(principal, handshake)) ??
+      (route.gateway === 'rawData' ? this.tooLarge(parameters, asked.subscription) : undefined);
     if (fault !== undefined) return fault;
-    const scope = { covers: (orgId: string) => organisationCovers(principal, orgId) };
-    const acceptsAlarm = (address: AlarmAddress) => isAlarmFor(alarmRequest.filter, scope, address);
     // Whoever has gone away meanwhile must not take a durable subscription over, nor one that is refused now.
     if (!this.state.isServing || (kind === 'upgrade' && request.socket.destroyed)) return NOT_SERVING;
+    const session = new Session(principal);
+    const scope = { covers: (orgId: string) => this.authorizer.mayHear(session.principal, orgId) };
+    const acceptsAlarm = (address: AlarmAddress) => isAlarmFor(asked.alarms.filter, scope, address);
     const alarmPlace =
-      route.gateway === 'alarm' ? await this.findPlace(alarmRequest, principal, acceptsAlarm, kind) : undefined;
+      route.gateway === 'alarm' ? await this.findPlace(asked.alarms, principal, acceptsAlarm, kind) : undefined;
     if (alarmPlace !== undefined && isRefusal(alarmPlace)) return alarmPlace;
-    // Meanwhile the node may have begun to shut down.
+    // Meanwhile the node may have begun to shut down, or the credentials were revoked.
     if (!this.state.isServing) return NOT_SERVING;
-    return { handshake, principal, keyScope, format, acceptsAlarm, alarmPlace, subscription };
+    if (this.revocations.isRevoked(principal)) return REVOKED;
+    return { handshake, session, format, acceptsAlarm, alarmPlace, subscription: asked.subscription };
+  }
+
+  private async authenticate(handshake: Handshake, kind: RequestKind): Promise<Principal | Refusal> {
+    try {
+      const principal = this.principalOfTicket(handshake, kind) ?? (await this.askAuthenticator(handshake));
+      if (!this.revocations.isRevoked(principal)) return principal;
+      return REVOKED;
+    } catch (cause) {
+      if (cause instanceof AuthenticationError) {
+        if (cause.status === 401) return unauthorized(cause.reason, cause.message);
+        return { status: cause.status, error: cause.reason, message: cause.message };
+      }
+      this.logger.error(`the authenticator failed: ${describe(cause)}`);
+      return { status: 503, error: 'authentication', message: 'authentication is not available now: try again later' };
+    }
+  }
+
+  /** A plain GET asks only, and does not use a ticket up. */
+  private principalOfTicket({ query, request }: Handshake, kind: RequestKind): Principal | undefined {
+    const ticket = query.get('ticket');
+    if (ticket === null) return undefined;
+    const path = request.url?.split('?', 1)[0] ?? '';
+    const principal = kind === 'get' ? this.tickets.look(ticket, path) : this.tickets.redeem(ticket, path);
+    if (principal !== undefined) return principal;
+    throw new AuthenticationError(
+      'ticket',
+      'this ticket was used, has expired, or is for another path: fetch a new one',
+    );
+  }
+
+  private askAuthenticator(handshake: Handshake): Promise<Principal> {
+    // A synchronous throw is a rejection too.
+    return withDeadline(Promise.resolve().then(() => this.authenticator.authenticate(handshake)));
+  }
+
+  private takeUserPlace({ userName }: Principal, place: Place): Refusal | undefined {
+    if (userName === undefined || place.isReleased) return undefined;
+    if (!this.limits.acquireUser(userName)) {
+      return { status: 429, error: 'userLimit', message: 'too many connections of this user: close some first' };
+    }
+    place.onRelease(() => this.limits.releaseUser(userName));
+    return undefined;
+  }
+
+  /** Whether this principal may have this path. */
+  private async forbidden(principal: Principal, handshake: Handshake): Promise<Refusal | undefined> {
+    const isOtherUser =
+      handshake.gateway === 'rawData' &&
+      principal.userName !== undefined &&
+      principal.userName !== handshake.parameters['userName'];
+    if (isOtherUser) {
+      return {
+        status: 403,
+        error: 'forbiddenUser',
+        message: 'the userName of the path is not the one that is authenticated',
+      };
+    }
+    try {
+      if ((await withDeadline(this.authorizer.mayConnect(principal, handshake))) === true) return undefined;
+      return { status: 403, error: 'forbiddenKey', message: 'this may not be seen with these credentials' };
+    } catch (cause) {
+      this.logger.error(`the authorizer failed: ${describe(cause)}`);
+      return { status: 503, error: 'authorisation', message: 'authorisation is not available now: try again later' };
+    }
   }
 
   /** A plain GET takes no durable subscription over. */
@@ -159,7 +228,7 @@ export class UpgradeGate {
     request: AlarmRequest,
     { userName = '' }: Principal,
     accepts: (address: AlarmAddress) => boolean,
-    kind: 'upgrade' | 'get',
+    kind: RequestKind,
   ): Promise<AlarmPlace | Refusal | undefined> {
     try {
       if (kind === 'upgrade') return await this.alarmPlaces.find(request, userName, accepts);
@@ -169,7 +238,7 @@ export class UpgradeGate {
       if (cause instanceof SubscriptionLimitError) {
         return { status: 429, error: 'subscriptionLimit', message: `${cause.message}: use fewer names` };
       }
-      this.logger.error('the alarm log failed', cause instanceof Error ? cause.stack : undefined);
+      this.logger.error(`the alarm log failed: ${describe(cause)}`);
       return { status: 503, error: 'alarmLog', message: 'the alarm log is not available now: try again later' };
     }
   }
@@ -187,76 +256,86 @@ export class UpgradeGate {
     };
   }
 
-  private async authenticate(handshake: Handshake): Promise<Principal | Refusal> {
-    try {
-      return await withDeadline(this.authenticator.authenticate(handshake), AUTHENTICATION_DEADLINE_MS);
-    } catch (cause) {
-      if (cause instanceof AuthenticationError) {
-        return { status: cause.status, error: cause.reason, message: cause.message };
-      }
-      this.logger.error('the authenticator failed', cause instanceof Error ? cause.stack : undefined);
-      return { status: 503, error: 'authentication', message: 'authentication is not available now: try again later' };
-    }
-  }
-
-  private refused(request: IncomingMessage, refusal: Refusal): Refusal {
-    this.logger.debug(
-      `refused ${refusal.status} ${refusal.error} from ${request.socket.remoteAddress ?? 'a closed socket'}`,
-    );
+  private refused(
+    { headers }: IncomingMessage,
+    { gateway }: GatewayRoute,
+    refusal: Refusal,
+    remoteAddress?: string,
+  ): Refusal {
+    const { status, error } = refusal;
+    const origin = error === 'origin' ? headers.origin : undefined;
+    const hint = origin === undefined ? undefined : `add it to allowedOrigins (PUSH_ALLOWED_ORIGINS): ${origin}`;
+    this.audit.refused(error, { gateway, status, remoteAddress, hint });
     return refusal;
   }
 }
 
-async function withDeadline<T>(work: T | Promise<T>, deadlineMs: number): Promise<T> {
-  if (!(work instanceof Promise)) return work;
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the authenticator did not answer within ${deadlineMs} ms`)), deadlineMs);
-  });
-  try {
-    return await Promise.race([work, deadline]);
-  } finally {
-    clearTimeout(timer);
+/** A place among the connections, given back once. */
+class Place {
+  private returns: (() => void)[];
+  isReleased = false;
+
+  constructor(giveBack: () => void) {
+    this.returns = [giveBack];
+  }
+
+  onRelease(giveBack: () => void): void {
+    this.returns.push(giveBack);
+  }
+
+  release(): void {
+    this.isReleased = true;
+    for (const giveBack of this.returns.splice(0)) giveBack();
   }
 }
 
-/** Whether this principal may have this path. */
-function forbidden(
-  { userName }: Principal,
-  keyScope: KeyScope | undefined,
-  parameters: Readonly<Record<string, string>>,
-): Refusal | undefined {
-  if (userName !== undefined && userName !== parameters['userName']) {
-    return {
-      status: 403,
-      error: 'forbiddenUser',
-      message: 'the userName of the path is not the one that is authenticated',
-    };
-  }
-  const { businessType = '', businessId = '' } = parameters;
-  if (keyScope?.covers(businessType, businessId) === false) {
-    return { status: 403, error: 'forbiddenKey', message: 'this key may not be seen with these credentials' };
-  }
-  return undefined;
+interface Asked {
+  readonly alarms: AlarmRequest;
+  readonly subscription: SubscriptionQuery;
 }
 
-function limitRefusal(limit: 'total' | 'address'): Refusal {
-  const headers = { 'Retry-After': '5' };
-  return limit === 'total'
-    ? { status: 503, error: 'full', message: 'this node has no place for another connection: try again later', headers }
-    : {
-        status: 429,
-        error: 'addressLimit',
-        message: 'too many connections from this address: close some first',
-        headers,
-      };
+function askedFor(
+  { gateway }: GatewayRoute,
+  query: URLSearchParams,
+  { headersDistinct }: IncomingMessage,
+  isTwoWay: boolean,
+): Asked | Refusal {
+  const isAlarm = gateway === 'alarm';
+  const lastEventId = isAlarm ? headersDistinct['last-event-id']?.join() : undefined;
+  const alarms = parseAlarmRequest(isAlarm ? query : NO_QUERY, lastEventId, isTwoWay);
+  if (isRefusal(alarms)) return alarms;
+  const subscription = parseSubscription(isAlarm ? NO_QUERY : query);
+  return isRefusal(subscription) ? subscription : { alarms, subscription };
 }
 
-function once(action: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (isDone) return;
-    isDone = true;
-    action();
-  };
+function unauthorized(error: string, message: string): Refusal {
+  return { status: 401, error, message, headers: { 'WWW-Authenticate': 'Bearer' } };
 }
+
+const REVOKED = unauthorized('revoked', 'these credentials were revoked: fetch new ones');
+
+function describe(cause: unknown): string {
+  return withoutTokens(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+}
+
+const RETRY_LATER = { 'Retry-After': '5' };
+const LIMIT_REFUSALS: Readonly<Record<ConnectionLimit, Refusal>> = {
+  total: {
+    status: 503,
+    error: 'full',
+    message: 'this node has no place for another connection: try again later',
+    headers: RETRY_LATER,
+  },
+  address: {
+    status: 429,
+    error: 'addressLimit',
+    message: 'too many connections from this address: close some first',
+    headers: RETRY_LATER,
+  },
+  rate: {
+    status: 429,
+    error: 'rateLimit',
+    message: 'too many connections a second from this address: try again more slowly',
+    headers: RETRY_LATER,
+  },
+};

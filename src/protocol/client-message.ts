@@ -44,6 +44,8 @@ export function parseClientMessage(text: string): ClientMessage {
       return { event, data: { keys: keysOf(data, ref).map((key) => addressOf(key, ref)) }, ref };
     case 'mark':
       return { event, data: { n: markNumberOf(data, ref) }, ref };
+    case 'auth':
+      return { event, data: { token: tokenOf(data, ref) }, ref };
     case 'ack':
       return { event, data: { id: cursorOf(data, ref) }, ref };
     default:
@@ -117,6 +119,12 @@ function markNumberOf(data: unknown, ref: Ref | undefined): number {
   const n = isObject(data) ? data['n'] : undefined;
   if (!Number.isSafeInteger(n)) throw new BadMessageError('"data.n" must be the number of a mark', ref);
   return n as number;
+}
+
+function tokenOf(data: unknown, ref: Ref | undefined): string {
+  const token = isObject(data) ? data['token'] : undefined;
+  if (typeof token !== 'string' || token === '') throw new BadMessageError('"data.token" must be a token', ref);
+  return token;
 }
 
 function cursorOf(data: unknown, ref: Ref | undefined): string {

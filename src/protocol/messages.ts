@@ -61,8 +61,11 @@ export type ServerEvent = keyof ServerEvents;
 
 export type GapReason = 'epoch' | 'retention' | 'ahead';
 
-/** `notDurable`: an `ack` needs a durable subscription. `ackAhead`: the alarm was not sent on this connection. */
-export type ExceptionCode = 'badMessage' | 'unknownEvent' | 'notDurable' | 'ackAhead';
+/**
+ * `notDurable`: an `ack` needs a durable subscription. `ackAhead`: the alarm was not sent on this connection.
+ * `authentication`: the token of an `auth` was not taken; the session goes on with the one before.
+ */
+export type ExceptionCode = 'badMessage' | 'unknownEvent' | 'notDurable' | 'ackAhead' | 'authentication';
 
 /** What a client sends on `push.v1`: the event and the type of its `data`. */
 export interface ClientEvents {
@@ -71,6 +74,8 @@ export interface ClientEvents {
   mark: { n: number };
   /** Everything up to this cursor was received; for durable subscriptions. */
   ack: { id: string };
+  /** Fresh credentials for this connection, of the same user. Answered by `subscribed` with what is still allowed. */
+  auth: { token: string };
 }
 
 export type ClientEvent = keyof ClientEvents;

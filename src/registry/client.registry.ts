@@ -127,7 +127,6 @@ export abstract class ClientRegistry<C extends Client> {
     this.clientsById.set(client.clientId, client);
     this.onRegistered(client);
     greet();
-    this.logger.log(`connect ${client.identity.key}`);
     this.connected.next({ client: clientInfo(client) });
   }
 
@@ -136,7 +135,6 @@ export abstract class ClientRegistry<C extends Client> {
     if (!this.clientsById.delete(client.clientId)) return;
     this.onUnregistered(client);
     client.markClosed();
-    this.logger.log(`close ${client.identity.key} ${code}${reason === '' ? '' : ` ${JSON.stringify(reason)}`}`);
     this.disconnected.next({ client: clientInfo(client), code, reason });
   }
 
@@ -177,7 +175,8 @@ export function clientInfo(client: Client): ClientInfo {
   };
 }
 
-function assertCloseArguments(code: number, reason: string): void {
+/** Throws a RangeError where a close code or its reason may not be sent (RFC 6455 section 7.4). */
+export function assertCloseArguments(code: number, reason: string): void {
   const isCodeAllowed =
     code === 1000 || code === 1001 || (code >= 1008 && code <= 1014) || (code >= 3000 && code <= 4999);
   if (!Number.isInteger(code) || !isCodeAllowed) {

@@ -8,7 +8,7 @@ import type { KeyScope } from '../fan-out/key-scope.js';
 import { type KeptValue, LastValues } from '../fan-out/last-values.js';
 import { RawDataClient, type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { Sink } from '../fan-out/sink.js';
-import type { KeyAddress, RefusedKey, SubscriptionRequest } from '../protocol/messages.js';
+import { ANY_BUSINESS_ID, type KeyAddress, type RefusedKey, type SubscriptionRequest } from '../protocol/messages.js';
 import { type DeliveryFilter, PushOptions } from '../push.options.js';
 import type { RawDatum } from '../push.types.js';
 import { clientInfo, ClientRegistry } from './client.registry.js';
@@ -135,6 +135,17 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return this.snapshotBytes(request) > this.snapshotRoomBytes;
   }
 
+  /** @internal Ends the subscriptions that the client may not have any more; returns what is left and what is not. */
+  recheck(client: RawDataClient): { keys: SubscriptionRequest[]; refused: RefusedKey[] } {
+    const all = this.router.subscriptionsOf(client);
+    const lost = all.filter((key) => !isCovered(client, key));
+    for (const key of lost) this.router.unsubscribe(client, key);
+    return {
+      keys: all.filter((key) => !lost.includes(key)),
+      refused: lost.map(({ businessType, businessId }) => ({ businessType, businessId, reason: 'forbidden' })),
+    };
+  }
+
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
     return keys.filter((key) => this.router.unsubscribe(client, key));
@@ -193,10 +204,15 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   private refusalOf(client: RawDataClient, key: SubscriptionRequest): RefusedKey['reason'] | undefined {
     if (this.router.isSubscribed(client, key)) return undefined;
-    const businessId = key.businessId === '*' ? undefined : key.businessId;
-    if (client.keyScope?.covers(key.businessType, businessId) === false) return 'forbidden';
+    if (!isCovered(client, key)) return 'forbidden';
     return this.router.subscriptionCountOf(client) >= this.options.maxSubscriptionsPerClient ? 'limit' : undefined;
   }
+}
+
+function isCovered({ keyScope }: RawDataClient, { businessType, businessId }: KeyAddress): boolean {
+  return (
+    keyScope === undefined || keyScope.covers(businessType, businessId === ANY_BUSINESS_ID ? undefined : businessId)
+  );
 }
 
 function byteLength(value: KeptValue | undefined): number {

@@ -1,5 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import type { JWTPayload } from 'jose';
+import { JwtAuthenticator } from '../../src/access/jwt.authenticator.js';
 import { EnvironmentError, pushOptionsOf, validateEnvironment } from '../../src/app/environment.js';
+import { handshakeOf } from '../access/handshake.fixture.js';
+import { signToken, TEST_SECRET } from '../support/tokens.js';
 
 function problemsOf(variables: Record<string, string>): readonly string[] {
   try {
@@ -14,7 +18,7 @@ function problemsOf(variables: Record<string, string>): readonly string[] {
 describe('validateEnvironment', () => {
   test('has a default for everything', () => {
     const environment = validateEnvironment({});
-    expect(environment).toMatchObject({ PORT: 3000, HOST: '127.0.0.1', PUSH_AUTH: 'none', PUSH_DEMO: true });
+    expect(environment).toMatchObject({ PORT: 3000, HOST: '127.0.0.1', PUSH_AUTH: 'none', isDemo: true });
     expect(environment.PUSH_PUBLISH_KEY).toBeUndefined();
   });
 
@@ -61,8 +65,86 @@ describe('validateEnvironment', () => {
     ]);
   });
 
-  test('refuses jwt as long as there is none', () => {
-    expect(problemsOf({ PUSH_AUTH: 'jwt' })).toEqual(['PUSH_AUTH=jwt is not available yet: use PUSH_AUTH=none']);
+  test('jwt needs one key, and a long enough secret', () => {
+    const secret = 's'.repeat(32);
+    const keys = 'https://issuer.example/jwks.json';
+    const either = ['PUSH_AUTH=jwt needs either PUSH_JWT_SECRET or PUSH_JWKS_URL'];
+    expect(problemsOf({ PUSH_AUTH: 'jwt' })).toEqual(either);
+    expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: secret, PUSH_JWKS_URL: keys })).toEqual(either);
+    expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 'short' })).toEqual([
+      'PUSH_JWT_SECRET must have at least 32 bytes',
+    ]);
+    expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: secret, HOST: '0.0.0.0' })).toEqual([]);
+    expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWKS_URL: keys, PUSH_ALLOWED_ORIGINS: '*' })).toEqual([]);
+  });
+
+  test('tokens: what the variables say is what the authenticator asks for', async () => {
+    const environment = validateEnvironment({
+      PUSH_AUTH: 'jwt',
+      PUSH_JWT_SECRET: TEST_SECRET,
+      PUSH_JWT_ISSUER: 'us',
+      PUSH_JWT_AUDIENCE: 'push',
+      PUSH_JWT_QUERY_TOKEN: 'true',
+    });
+    const { authenticator } = pushOptionsOf(environment);
+    if (!(authenticator instanceof JwtAuthenticator)) throw new Error('no JwtAuthenticator');
+    const asked = async (claims: JWTPayload) =>
+      authenticator.authenticate(handshakeOf([], `access_token=${await signToken(claims)}`));
+    expect(await asked({ sub: 'ann', iss: 'us', aud: 'push' })).toEqual({ userName: 'ann' });
+    await expect(asked({ sub: 'ann', iss: 'them', aud: 'push' })).rejects.toMatchObject({ reason: 'tokenInvalid' });
+    await expect(asked({ sub: 'ann', iss: 'us', aud: 'mail' })).rejects.toMatchObject({ reason: 'tokenInvalid' });
+  });
+
+  test('no token in the query unless it is switched on', async () => {
+    const { authenticator } = pushOptionsOf(validateEnvironment({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: TEST_SECRET }));
+    if (!(authenticator instanceof JwtAuthenticator)) throw new Error('no JwtAuthenticator');
+    const handshake = handshakeOf([], `access_token=${await signToken({ sub: 'ann' })}`);
+    await expect(authenticator.authenticate(handshake)).rejects.toMatchObject({ reason: 'tokenMissing' });
+    expect(pushOptionsOf(validateEnvironment({})).authenticator).toBeUndefined();
+  });
+
+  test.each(['issuer', 'ftp://issuer.example/jwks', 'https://', 'javascript:alert(1)'])(
+    '%j is no address of keys',
+    (url) => {
+      expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWKS_URL: url })).toEqual([expect.stringMatching(/^PUSH_JWKS_URL/)]);
+    },
+  );
+
+  test('keys may come from localhost and from an address', () => {
+    for (const PUSH_JWKS_URL of [
+      'http://localhost:8080/jwks',
+      'http://127.0.0.1:9/jwks',
+      'https://keycloak/realms/a',
+    ]) {
+      expect(problemsOf({ PUSH_AUTH: 'jwt', PUSH_JWKS_URL })).toEqual([]);
+    }
+  });
+
+  test('no problem repeats a secret', () => {
+    const variables = { PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 'a short secret', PUSH_PUBLISH_KEY: 'a key with spaces' };
+    const told = [problemsOf(variables), problemsOf({ ...variables, PUSH_PUBLISH_KEY: '' })].flat().join();
+    expect(told).toMatch(/PUSH_PUBLISH_KEY/);
+    expect(told).toMatch(/PUSH_JWT_SECRET/);
+    expect(told).not.toMatch(/a short secret|a key with/);
+  });
+
+  test('PUSH_AUTH is none or jwt', () => {
+    expect(problemsOf({ PUSH_AUTH: 'JWT' })).toEqual([expect.stringContaining('PUSH_AUTH')]);
+    expect(problemsOf({ PUSH_JWT_QUERY_TOKEN: '1' })).toEqual(['PUSH_JWT_QUERY_TOKEN must be true or false']);
+  });
+
+  test('the demo is on without authentication only', () => {
+    expect(validateEnvironment({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 's'.repeat(32) }).isDemo).toBe(false);
+    expect(validateEnvironment({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 's'.repeat(32), PUSH_DEMO: 'true' }).isDemo).toBe(
+      true,
+    );
+    expect(validateEnvironment({ PUSH_DEMO: 'false' }).isDemo).toBe(false);
+  });
+
+  test('certificate and key belong together', () => {
+    const problem = ['PUSH_TLS_CERT and PUSH_TLS_KEY belong together: set both or none'];
+    expect(problemsOf({ PUSH_TLS_CERT: 'cert.pem' })).toEqual(problem);
+    expect(problemsOf({ PUSH_TLS_KEY: 'key.pem' })).toEqual(problem);
   });
 
   test.each(['0.0.0.0', '::', '192.168.1.4', 'push.example'])(

@@ -4,6 +4,7 @@ import { NodeState } from '../../src/gateway/node-state.js';
 import { AlarmNotAcceptedError } from '../../src/push.errors.js';
 import { startNode, type TestNode } from '../app/node.fixture.js';
 import { PushClient } from '../support/push.client.js';
+import { signToken, TEST_SECRET } from '../support/tokens.js';
 
 const MIB = 1024 * 1024;
 const DATUM = { businessType: 'meter', businessId: '1', series: 'power', value: 7 };
@@ -249,6 +250,35 @@ describe('who may use the publish routes', () => {
       expect({ status, challenge: headers['www-authenticate'] }).toEqual({ status: 401, challenge: 'Bearer' });
       expect(answer).toMatchObject({ statusCode: 401, error: 'unauthorized' });
     }
+  });
+
+  const withTokens = { PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: TEST_SECRET };
+
+  test.each(routes)('$method $path: nobody with tokens and without a key', async ({ path, method, body }) => {
+    for (const variables of [withTokens, { ...withTokens, PUSH_ALLOW_ANONYMOUS: 'true' }]) {
+      const node = await startNode(variables);
+      const headers = { Authorization: `Bearer ${await signToken({ sub: 'ann' })}` };
+      expect(await node.send(path, { method, body, headers })).toMatchObject({
+        status: 403,
+        body: { error: 'forbidden', message: expect.stringContaining('PUSH_PUBLISH_KEY') },
+      });
+    }
+  });
+
+  test.each(routes)('$method $path: with tokens and a key the key, and no token', async ({ path, method, body }) => {
+    const node = await startNode({ ...withTokens, PUSH_PUBLISH_KEY: KEY });
+    const statusWith = async (key: string) =>
+      (await node.send(path, { method, body, headers: { Authorization: `Bearer ${key}` } })).status;
+    expect(await statusWith(KEY)).toBeLessThan(300);
+    expect(await statusWith(await signToken({ sub: 'ann' }))).toBe(401);
+    expect(await statusWith(TEST_SECRET.replaceAll(/[^a-z]/g, ''))).toBe(401);
+  });
+
+  test('the key of publishing opens no gateway, and gives no ticket', async () => {
+    const node = await startNode({ ...withTokens, PUSH_PUBLISH_KEY: KEY });
+    const headers = { Authorization: `Bearer ${KEY}` };
+    expect(await node.send('/ws/alarm', { headers })).toMatchObject({ status: 401, body: { error: 'tokenInvalid' } });
+    expect(await node.post('/push/tickets', { path: '/ws/alarm' }, headers)).toMatchObject({ status: 401 });
   });
 
   test('everybody with PUSH_ALLOW_ANONYMOUS and without a key', async () => {

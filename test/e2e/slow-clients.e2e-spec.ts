@@ -274,12 +274,15 @@ afterEach(async () => {
   await Promise.all(made.map((forger) => forger.cut()));
 });
 
+/** What is looked at is not how many there are. */
+const MANY_MESSAGES = { maxMessagesPerSecond: 1_000_000 };
+
 describe('marks that nobody is owed', () => {
   /** Rejected as messages; as pongs they are nobody's. */
   const malformed = [2 ** 53, 1.5, null, '7', 'NaN', '', [1], '1e999'];
 
   test.each(['push.v1', 'plain'] as const)('open nothing on %s, and the connection lives', async (wire) => {
-    const gateway = await gatewayOn('express').start();
+    const gateway = await gatewayOn('express').withOptions(MANY_MESSAGES).start();
     const forger = await Forger.connect(gateway.url(`${RAW_DATA_PATH}/forger`), wire);
     const source = new Source(gateway, ['only']);
     const info = (): ClientInfo => clientOf(gateway, 'forger');
@@ -377,7 +380,9 @@ describe('a client that floods and reads nothing', () => {
 
   test('of requests is closed with 4413 when the answers are more than its outbox may hold', async () => {
     const maxOutboxBytes = WINDOW_BYTES;
-    const gateway = await gatewayOn('fastify').withOptions({ maxOutboxBytes, drainDeadlineMs: 500 }).start();
+    const gateway = await gatewayOn('fastify')
+      .withOptions({ ...MANY_MESSAGES, maxOutboxBytes, drainDeadlineMs: 500 })
+      .start();
     const closed = ends(gateway);
     const healthy = await gateway.connect(`${RAW_DATA_PATH}/healthy`);
     const { deaf } = await connectDeaf(gateway, { 'Sec-WebSocket-Protocol': PUSH_V1 });

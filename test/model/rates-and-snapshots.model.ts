@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
+import { ClaimsAuthorizer } from '../../src/access/push.authorizer.js';
 import { conflationKey } from '../../src/fan-out/key.js';
 import type { PushTarget, RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
@@ -11,6 +12,8 @@ import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { KeyAddress, SubscriptionRequest } from '../../src/protocol/messages.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import { Session } from '../../src/registry/sessions.js';
+import { createConnections } from '../gateway/connections.fixture.js';
 import { marksOf, MemorySink, Opcode } from '../support/memory.sink.js';
 import type { Random } from '../support/random.js';
 
@@ -181,9 +184,11 @@ export class RatesAndSnapshotsModel {
       maxOutboxBytes: MAX_OUTBOX_BYTES,
       conflateAfterMs: CONFLATE_AFTER_MS,
       maxSubscriptionsPerClient: MAX_SUBSCRIPTIONS,
+      maxMessagesPerSecond: 100_000,
     });
     this.registry = new RegistryInMemory(this.options, this.flushQueue);
-    this.gateway = new RawDataGateway(this.options, this.registry);
+    const { connections } = createConnections(this.options);
+    this.gateway = new RawDataGateway(this.options, this.registry, connections, new ClaimsAuthorizer());
   }
 
   run(): void {
@@ -306,7 +311,7 @@ export class RatesAndSnapshotsModel {
     const admission = {
       handshake: { parameters: { businessType, businessId, userName }, remoteAddress: '127.0.0.1' },
       format: isPushV1 ? WireFormat.pushV1 : WireFormat.plain,
-      keyScope: undefined,
+      session: new Session({}),
       subscription,
     };
     const request = { socket: new EventEmitter() } as unknown as IncomingMessage;

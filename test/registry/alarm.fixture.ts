@@ -16,6 +16,8 @@ import { type AlarmPlace, AlarmPlaces } from '../../src/registry/alarm.places.js
 import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
 import { AlarmTail } from '../../src/registry/alarm.tail.js';
 import { DurableSubscriptions } from '../../src/registry/durable.subscriptions.js';
+import { createConnections } from '../gateway/connections.fixture.js';
+import { Session } from '../../src/registry/sessions.js';
 import { MemorySink } from '../support/memory.sink.js';
 
 const RETENTION = { count: 10_000, hours: 168, bytes: 1024 * 1024 * 1024 };
@@ -124,7 +126,7 @@ export class AlarmSide {
     this.registry = new RegistryInMemory(options, this.flushQueue, this.pages, this.durable);
     this.tail = new AlarmTail(log, this.pages, this.registry);
     this.places = new AlarmPlaces(log, this.store, this.pages);
-    this.gateway = new AlarmGateway(options, this.registry);
+    this.gateway = new AlarmGateway(options, this.registry, createConnections(options).connections);
   }
 
   /** A registered client; without a start one at the head. */
@@ -151,7 +153,7 @@ export class AlarmSide {
     const socket = new EventEmitter();
     const sink = new MemorySink();
     this.registry.nextSink = sink;
-    const admission = { handshake: { remoteAddress: '' }, principal: {}, format, acceptsAlarm, alarmPlace };
+    const admission = { handshake: { remoteAddress: '' }, session: new Session({}), format, acceptsAlarm, alarmPlace };
     const request = { socket: new EventEmitter() } as unknown as IncomingMessage;
     this.gateway.handleConnection(socket as unknown as PushSocket, request, admission as unknown as Admission);
     const { lastClient: client } = this.registry;

@@ -12,7 +12,7 @@ import { AlarmRegistry, PushModule, PushService, RawDataRegistry } from '../../s
 const [connections = '10000'] = process.argv.slice(2);
 const BATCH = 200;
 
-@Module({ imports: [PushModule.forRoot({ alarmLogPath: '' })] })
+@Module({ imports: [PushModule.forRoot({ alarmLogPath: '', maxUpgradesPerSecond: 100_000 })] })
 class FlatModule {}
 
 const app = await NestFactory.create(FlatModule, { logger: false });

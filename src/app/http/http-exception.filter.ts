@@ -54,7 +54,7 @@ function errorBody(exception: unknown): ErrorBody {
   }
   if (exception instanceof HttpException) {
     const statusCode = exception.getStatus();
-    return { statusCode, error: wordOf(statusCode), message: exception.message };
+    return { statusCode, error: wordIn(exception.getResponse()) ?? wordOf(statusCode), message: exception.message };
   }
   return { statusCode: 500, error: wordOf(500), message: 'the request failed; the log of this node says why' };
 }
@@ -65,6 +65,12 @@ function statusOf(error: PushError): HttpStatus {
   if (error instanceof EventIdConflictError) return HttpStatus.CONFLICT;
   if (error instanceof AlarmNotAcceptedError) return HttpStatus.SERVICE_UNAVAILABLE;
   return HttpStatus.INTERNAL_SERVER_ERROR;
+}
+
+/** The gateways' own words are stable; Nest's are the status in English. */
+function wordIn(response: string | object): string | undefined {
+  const word = (response as { error?: unknown }).error;
+  return typeof word === 'string' && /^[a-z][A-Za-z]*$/.test(word) ? word : undefined;
 }
 
 /** `Not Found` → `notFound` */

@@ -42,6 +42,8 @@ export class PublishGuard implements CanActivate {
     if (peer === undefined) throw new BadRequestException('exactly one Host header is needed');
     this.checkOrigin(request, peer);
     if (this.environment.PUSH_PUBLISH_KEY !== undefined) checkKey(request, this.environment.PUSH_PUBLISH_KEY);
+    else if (this.environment.PUSH_AUTH === 'jwt')
+      throw new ForbiddenException('this route needs PUSH_PUBLISH_KEY to be set');
     else if (!this.environment.PUSH_ALLOW_ANONYMOUS) checkIsLocal(request, peer);
     return true;
   }

@@ -4,13 +4,15 @@ import { Logger } from '@nestjs/common';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { WireFormat } from '../../src/fan-out/frame.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
-import { openConnection } from '../../src/gateway/connection.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import type { ClientMessage } from '../../src/protocol/client-message.js';
-import { resolvePushOptions } from '../../src/push.options.js';
+import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import { Session } from '../../src/registry/sessions.js';
 import { MemorySink } from '../support/memory.sink.js';
+import { createConnections } from './connections.fixture.js';
 
+let options: PushOptions;
 let flushQueue: FlushQueue;
 let registry: RawDataRegistry;
 let socket: EventEmitter;
@@ -19,7 +21,7 @@ let handled: ClientMessage[];
 
 beforeEach(() => {
   Logger.overrideLogger(false);
-  const options = resolvePushOptions({ inFlightBytes: 1024 });
+  options = resolvePushOptions({ inFlightBytes: 1024 });
   flushQueue = new FlushQueue(options);
   registry = new RawDataRegistry(options, flushQueue);
   socket = new EventEmitter();
@@ -39,7 +41,9 @@ function handle(_: RawDataClient, message: ClientMessage): boolean {
 function open(format: WireFormat): RawDataClient {
   const identity = { clientId: 'c', key: 'c', userName: 'u', remoteAddress: '', format };
   const client = registry.createClient(identity, sink, { businessType: 'dev', businessId: '1' }, undefined);
-  openConnection(socket as unknown as PushSocket, client, registry, handle, () => {});
+  const handler = { registry, handle, recheck: () => ({ keys: [], refused: [] }) };
+  const { connections } = createConnections(options);
+  connections.open(socket as unknown as PushSocket, client, new Session({}), handler, () => {});
   return client;
 }
 
@@ -150,6 +154,27 @@ describe('a connection', () => {
     expect(client.inFlightBytes).toBeGreaterThan(1024);
     socket.emit('pong', Buffer.from(`m${sink.marks()[0]?.n}`));
     expect(client.inFlightBytes).toBe(0);
+  });
+
+  test('marks are no messages of a client, also where its pongs ran ahead of its page', () => {
+    options = resolvePushOptions({ inFlightBytes: 1024, maxMessagesPerSecond: 1 });
+    const client = open(WireFormat.pushV1);
+    const sent: number[] = [];
+    for (let n = 0; n < 20; n++) {
+      registry.broadcast('x'.repeat(600));
+      flushQueue.flushAll();
+      for (const mark of sink.marks().slice(sent.length * 2)) {
+        if (mark.by === 'pong') socket.emit('pong', Buffer.from(`m${mark.n}`));
+        else sent.push(mark.n);
+      }
+    }
+    expect(sent.length).toBeGreaterThan(10);
+    // The page wakes, and returns all of them at once.
+    for (const n of sent) send(`{"event":"mark","data":{"n":${n}}}`);
+    expect(client.state).toBe('open');
+    // Each is good once.
+    for (const n of sent) send(`{"event":"mark","data":{"n":${n}}}`);
+    expect(client.state).toBe('closing');
   });
 
   test('what a client sends while it is being closed counts no more', () => {

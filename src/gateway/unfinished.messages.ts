@@ -1,0 +1,53 @@
+import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import type { Client } from '../fan-out/client.js';
+import { CloseCodes } from '../protocol/close-codes.js';
+import { PushOptions } from '../push.options.js';
+import { isAmidMessage, type PushSocket } from './push.socket.js';
+
+const CHECK_INTERVAL_MS = 1000;
+
+interface Watched {
+  readonly client: Client;
+  /** When the message was first seen unfinished, on the clock of `performance.now()`. */
+  sinceMs: number | undefined;
+}
+
+/** Closes clients whose message never ends: it would hold its buffers for as long as the connection lives. */
+@Injectable()
+export class UnfinishedMessages implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly sockets = new Map<PushSocket, Watched>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: PushOptions) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => this.check(performance.now()), CHECK_INTERVAL_MS);
+    this.timer.unref();
+  }
+
+  onModuleDestroy(): void {
+    clearInterval(this.timer);
+  }
+
+  watch(socket: PushSocket, client: Client): void {
+    this.sockets.set(socket, { client, sinceMs: undefined });
+  }
+
+  /** A message came in whole: what is unfinished from here on is another one. */
+  finished(socket: PushSocket): void {
+    const watched = this.sockets.get(socket);
+    if (watched !== undefined) watched.sinceMs = undefined;
+  }
+
+  forget(socket: PushSocket): void {
+    this.sockets.delete(socket);
+  }
+
+  private check(nowMs: number): void {
+    for (const [socket, watched] of this.sockets) {
+      if (!isAmidMessage(socket)) watched.sinceMs = undefined;
+      else if (watched.sinceMs === undefined) watched.sinceMs = nowMs;
+      else if (nowMs - watched.sinceMs >= this.options.maxMessageMs) watched.client.close(CloseCodes.badMessage);
+    }
+  }
+}
