@@ -8,11 +8,14 @@ import { b1 } from './cases/b1.case.js';
 import { b20 } from './cases/b20.case.js';
 import type { BenchCase } from './cases/bench.case.js';
 import { blocked } from './cases/blocked.case.js';
+import { burst } from './cases/burst.case.js';
 import { compression } from './cases/compression.case.js';
 import { idle } from './cases/idle.case.js';
 import { mixed } from './cases/mixed.case.js';
 import { overload } from './cases/overload.case.js';
+import { pingFlood } from './cases/ping-flood.case.js';
 import { routing } from './cases/routing.case.js';
+import { slowUpgrades } from './cases/slow-upgrades.case.js';
 import { stopped } from './cases/stopped.case.js';
 import { flushWindow } from './cases/window.case.js';
 import { killChildren } from './child.js';
@@ -23,6 +26,8 @@ import { formatReport } from './table.js';
 import { removeTemporaryFolders } from './temporary.folder.js';
 
 const alarmCases: readonly BenchCase[] = [alarmAppend, alarmReplay, alarmBurst, alarmOverload, alarmLagging];
+
+const hostileCases: readonly BenchCase[] = [slowUpgrades, pingFlood, burst];
 
 const allCases: readonly BenchCase[] = [
   routing,
@@ -36,10 +41,14 @@ const allCases: readonly BenchCase[] = [
   idle,
   compression,
   ...alarmCases,
+  ...hostileCases,
 ];
 
 /** Names that stand for several cases. */
-const groups: ReadonlyMap<string, readonly string[]> = new Map([['alarms', alarmCases.map(({ name }) => name)]]);
+const groups: ReadonlyMap<string, readonly string[]> = new Map([
+  ['alarms', alarmCases.map(({ name }) => name)],
+  ['hostile', hostileCases.map(({ name }) => name)],
+]);
 
 interface Outcome extends Partial<CaseReport> {
   readonly name: string;

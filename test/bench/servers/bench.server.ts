@@ -15,6 +15,10 @@ export interface BenchServer {
   /** Pushes to all clients that it is for, and returns how many those are. */
   push(datum: Datum): number;
   clientCount(): number;
+  /** Open sockets, also those that are no clients yet, where the server knows. */
+  socketCount?(): Promise<number>;
+  /** Begins to count what is read from connections made from now on; the returned function tells. */
+  countReceived?(): () => number;
   /** Undefined: alarms are not part of this server. */
   readonly alarms?: AlarmTarget;
   /** The most bytes that are in flight to one client, where the server knows. */

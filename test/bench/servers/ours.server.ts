@@ -1,4 +1,6 @@
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { promisify } from 'node:util';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { PushModule, PushService, PushWsAdapter, RawDataRegistry } from '../../../src/index.js';
@@ -17,12 +19,15 @@ export const startOurs: StartServer = async ({ options = {} }) => {
   );
   app.useWebSocketAdapter(new PushWsAdapter(app));
   await app.listen(0, '127.0.0.1');
+  const httpServer = app.getHttpServer() as Server;
   const pushService = app.get(PushService);
   const registry = app.get(RawDataRegistry);
   return {
-    port: portOf(app.getHttpServer() as Server),
+    port: portOf(httpServer),
     push: (datum) => pushService.pushRawData(datum).matched,
     clientCount: () => registry.count(),
+    socketCount: promisify(httpServer.getConnections.bind(httpServer)),
+    countReceived: () => countReceived(httpServer),
     alarms: {
       push: async (alarm) => void (await pushService.pushAlarm(alarm)),
       pushAll: async (alarms) => void (await pushService.pushAlarms(alarms)),
@@ -30,3 +35,16 @@ export const startOurs: StartServer = async ({ options = {} }) => {
     maxInFlightBytes: () => registry.clients().reduce((most, { inFlightBytes }) => Math.max(most, inFlightBytes), 0),
   };
 };
+
+function countReceived(server: Server): () => number {
+  const open = new Set<Socket>();
+  let ofClosed = 0;
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.on('close', () => {
+      open.delete(socket);
+      ofClosed += socket.bytesRead;
+    });
+  });
+  return () => [...open].reduce((sum, { bytesRead }) => sum + bytesRead, ofClosed);
+}

@@ -33,6 +33,13 @@ export interface RssReport {
   readonly highestAnonymousBytes: number | undefined;
 }
 
+/** Between ticks of the event loop that are due every 10 ms. */
+export interface LoopDelays {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly highestMs: number;
+}
+
 export interface FloodPlan {
   readonly kind: AlarmKind;
   readonly callers: number;
@@ -72,7 +79,16 @@ export interface ServerApi {
   /** Watches this process's RSS from now on. */
   watchRss(): void;
   rssReport(): RssReport;
+  /** Watches the delay of this process's event loop from now on, until the report. */
+  watchLoop(): void;
+  loopReport(): LoopDelays;
+  cpuMicros(): number;
   clientCount(): number;
+  /** Open at the HTTP server, also before their upgrade; undefined where the server does not tell. */
+  socketCount(): Promise<number | undefined>;
+  /** Counts what is read from connections that are made from now on. */
+  countReceived(): void;
+  receivedBytes(): number;
   maxInFlightBytes(): number | undefined;
   startProfile(): Promise<void>;
   stopProfile(path: string): Promise<void>;

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { collectGarbage, nowMicros } from '../clock.js';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { collectGarbage, cpuMicros, nowMicros } from '../clock.js';
 import type { ServerKind } from '../contenders.js';
 import { serveCalls } from '../rpc.js';
 import { AlarmSource } from './alarm.source.js';
@@ -11,6 +12,7 @@ import type { RssReport, ServerApi } from './server.api.js';
 import { Source } from './source.js';
 
 const RSS_INTERVAL_MS = 200;
+const LOOP_RESOLUTION_MS = 10;
 const STATUS_PATH = '/proc/self/status';
 
 /** Only what is measured is loaded. */
@@ -31,6 +33,8 @@ let acknowledgements: Acknowledgements | undefined;
 const profiler = new Profiler();
 let rss: Watched | undefined;
 let rssTimer: NodeJS.Timeout | undefined;
+let readReceived: (() => number) | undefined;
+let loop: IntervalHistogram | undefined;
 
 interface Watched {
   readonly beforeBytes: number;
@@ -118,7 +122,28 @@ const api: ServerApi = {
     return { ...present(rss), lastBytes: process.memoryUsage.rss() };
   },
 
+  watchLoop() {
+    loop?.disable();
+    loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+    loop.enable();
+  },
+
+  loopReport() {
+    const watched = present(loop);
+    watched.disable();
+    const [p50Ms, p99Ms] = [watched.percentile(50) / 1e6, watched.percentile(99) / 1e6];
+    return { p50Ms, p99Ms, highestMs: watched.max / 1e6 };
+  },
+
+  cpuMicros,
+
   clientCount: () => present(server).clientCount(),
+
+  socketCount: async () => present(server).socketCount?.(),
+
+  countReceived: () => void (readReceived = present(server).countReceived?.()),
+
+  receivedBytes: () => present(readReceived)(),
 
   maxInFlightBytes: () => present(server).maxInFlightBytes?.(),
 
