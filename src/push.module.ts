@@ -1,11 +1,4 @@
-import {
-  type DynamicModule,
-  Inject,
-  Logger,
-  Module,
-  type OnApplicationShutdown,
-  type WebSocketAdapter,
-} from '@nestjs/common';
+import { type DynamicModule, Inject, Logger, Module, type WebSocketAdapter } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { AnonymousAuthenticator } from './access/anonymous.authenticator.js';
 import { Authenticator } from './access/authenticator.js';
@@ -16,15 +9,9 @@ import { ClaimsAuthorizer, PushAuthorizer } from './access/push.authorizer.js';
 import { Revocations } from './access/revocations.js';
 import { Tickets } from './access/tickets.js';
 import { ConnectionLimits } from './access/connection-limits.js';
-import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
-import { LmdbAlarmLog } from './alarm-log/lmdb.alarm-log.js';
-import { LmdbEnvironment } from './alarm-log/lmdb.environment.js';
-import { LmdbSubscriptionStore } from './alarm-log/lmdb.subscription-store.js';
-import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
-import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.js';
-import { SUBSCRIPTION_STORE, type SubscriptionStore } from './alarm-log/subscription-store.js';
+import { ALARM_LOG } from './alarm-log/alarm-log.js';
+import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
 import { RAW_DATA_BUS } from './bus/bus.js';
-import { InProcessBus } from './bus/in-process.bus.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
 import { Connections } from './gateway/connections.js';
@@ -40,6 +27,7 @@ import { TokenRefresh } from './gateway/token.refresh.js';
 import { UnfinishedMessages } from './gateway/unfinished.messages.js';
 import { UpgradeGate } from './gateway/upgrade.gate.js';
 import { AuditTrail } from './observe/audit.trail.js';
+import { Backends } from './push.backends.js';
 import { PushConfigurationError } from './push.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
@@ -56,41 +44,6 @@ import { AlarmTail } from './registry/alarm.tail.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
 import { Sessions } from './registry/sessions.js';
-
-/** Where alarms and the cursors of durable subscriptions are kept; closed last, when nothing is pushed any more. */
-class AlarmStorage implements OnApplicationShutdown {
-  constructor(
-    readonly log: AlarmLog,
-    readonly subscriptions: SubscriptionStore,
-    private readonly environment: LmdbEnvironment | undefined,
-  ) {}
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.log.close();
-    await this.subscriptions.close();
-    await this.environment?.close();
-  }
-}
-
-async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
-  const { alarmLogPath, alarmRetention: count, alarmRetentionHours: hours, alarmRetentionBytes: bytes } = options;
-  const retention = { count, hours, bytes };
-  const limits = { perUser: options.maxDurablePerUser, total: options.maxDurable };
-  if (alarmLogPath === '') {
-    return new AlarmStorage(new MemoryAlarmLog(retention), new MemorySubscriptionStore(limits), undefined);
-  }
-  const environment = await LmdbEnvironment.open(alarmLogPath);
-  if (environment.setAside !== undefined) {
-    new Logger(PushModule.name).error(
-      `the alarm log was damaged and is kept as ${environment.setAside}: a new one has begun, and clients are told of the gap`,
-    );
-  }
-  return new AlarmStorage(
-    await LmdbAlarmLog.open({ environment, retention }),
-    await LmdbSubscriptionStore.open(environment, limits),
-    environment,
-  );
-}
 
 /**
  * The push gateway in an application: both gateways on the application's own HTTP server, and {@link PushService} to
@@ -137,14 +90,10 @@ async function openAlarmStorage(options: PushOptions): Promise<AlarmStorage> {
     TokenRefresh,
     UnfinishedMessages,
     Connections,
-    { provide: AlarmStorage, inject: [PushOptions], useFactory: openAlarmStorage },
-    { provide: ALARM_LOG, inject: [AlarmStorage], useFactory: ({ log }: AlarmStorage) => log },
-    {
-      provide: SUBSCRIPTION_STORE,
-      inject: [AlarmStorage],
-      useFactory: ({ subscriptions }: AlarmStorage) => subscriptions,
-    },
-    { provide: RAW_DATA_BUS, useClass: InProcessBus },
+    { provide: Backends, inject: [PushOptions], useFactory: (options: PushOptions) => Backends.open(options) },
+    { provide: ALARM_LOG, inject: [Backends], useFactory: ({ alarmLog }: Backends) => alarmLog },
+    { provide: SUBSCRIPTION_STORE, inject: [Backends], useFactory: ({ subscriptions }: Backends) => subscriptions },
+    { provide: RAW_DATA_BUS, inject: [Backends], useFactory: ({ bus }: Backends) => bus },
     NodeState,
     GatewayRoutes,
     UpgradeGate,

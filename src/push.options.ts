@@ -6,6 +6,7 @@ import {
   IsNotEmpty,
   IsOptional,
   IsString,
+  IsUrl,
   Matches,
   Max,
   Min,
@@ -263,6 +264,33 @@ export class PushOptions {
   @IsInt()
   @Min(1024)
   maxSnapshotBytes = 64 * 1024 * 1024;
+
+  /**
+   * `redis://` or `rediss://`, with user and password where Redis has them: several nodes on one Redis. Absent: one process,
+   * and nothing to install.
+   */
+  @IsOptional()
+  @IsUrl(
+    { protocols: ['redis', 'rediss'], require_protocol: true, require_tld: false, allow_underscores: true },
+    { message: 'redisUrl must be a URL as redis://127.0.0.1:6379 or rediss://user:password@redis.example.com:6380' },
+  )
+  redisUrl?: string = undefined;
+
+  /** Begins the name of all that is kept in Redis: nodes of one prefix belong together. */
+  @Matches(/^[\w.:-]{1,64}$/, { message: 'redisPrefix must be 1 to 64 letters, digits and _ . : -' })
+  redisPrefix = 'push';
+
+  /** Refuses to start where Redis does not promise to keep what it accepted: no append-only file, or keys may be evicted. */
+  @IsBoolean()
+  requireDurableRedis = false;
+
+  /**
+   * What makes this node not ready while it is at fault: `alarmLog`, the log cannot take alarms; `redis`, the other nodes
+   * cannot be heard. All nodes of one Redis are at fault at once: a load balancer that then has none left refuses everybody.
+   */
+  @IsArray()
+  @IsIn(['alarmLog', 'redis'], { each: true })
+  readinessChecks: ('alarmLog' | 'redis')[] = ['alarmLog', 'redis'];
 
   /** Alarms kept: this many, */
   @IsInt()

@@ -103,6 +103,25 @@ export class Environment {
   @Matches(/^[\w.~+/-]+=*$/, { message: 'PUSH_PUBLISH_KEY may hold only letters, digits and - . _ ~ + / =' })
   PUSH_PUBLISH_KEY?: string;
 
+  @IsOptional()
+  @IsString()
+  PUSH_REDIS_URL?: string;
+
+  @IsOptional()
+  @IsString()
+  PUSH_REDIS_PREFIX?: string;
+
+  @IsOptional()
+  @AsBoolean()
+  @IsBoolean(BOOLEAN)
+  PUSH_REQUIRE_DURABLE_REDIS?: boolean;
+
+  /** Separated by commas; `none`: nothing but start and shutdown makes the node not ready. */
+  @IsOptional()
+  @AsList()
+  @IsArray()
+  PUSH_READINESS_CHECKS?: string[];
+
   /** Folder; empty: alarms are kept in memory. */
   @IsOptional()
   @IsString()
@@ -192,6 +211,10 @@ export function pushOptionsOf(environment: Environment): PushModuleOptions {
     allowAnonymous: environment.PUSH_ALLOW_ANONYMOUS,
     allowedOrigins: environment.PUSH_ALLOWED_ORIGINS,
     trustProxy: environment.PUSH_TRUST_PROXY,
+    redisUrl: environment.PUSH_REDIS_URL,
+    redisPrefix: environment.PUSH_REDIS_PREFIX,
+    requireDurableRedis: environment.PUSH_REQUIRE_DURABLE_REDIS,
+    readinessChecks: readinessChecksOf(environment),
     alarmLogPath: environment.PUSH_ALARM_LOG_PATH,
     alarmRetention: environment.PUSH_ALARM_RETENTION,
     alarmRetentionHours: environment.PUSH_ALARM_RETENTION_HOURS,
@@ -202,6 +225,11 @@ export function pushOptionsOf(environment: Environment): PushModuleOptions {
     maxConnectionsPerIp: environment.PUSH_MAX_CONNECTIONS_PER_IP,
     drainDeadlineMs: environment.PUSH_DRAIN_DEADLINE_MS,
   };
+}
+
+/** What is no check is left for the module to name. */
+function readinessChecksOf({ PUSH_READINESS_CHECKS: checks }: Environment): PushModuleOptions['readinessChecks'] {
+  return (checks?.join() === 'none' ? [] : checks) as PushModuleOptions['readinessChecks'];
 }
 
 function authenticatorOf({ PUSH_AUTH, ...environment }: Environment): JwtAuthenticator | undefined {

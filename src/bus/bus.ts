@@ -1,3 +1,4 @@
+import type { Interest } from '../fan-out/interest.js';
 import type { PushTarget } from '../fan-out/raw-data.router.js';
 
 /** Injection token of the {@link RawDataBus}. */
@@ -17,15 +18,34 @@ export interface RawDataEnvelope {
  * The way of raw data between nodes. It speaks to the other nodes only: local delivery neither waits for it nor comes
  * back through it, and both ways end in the registry's `route`.
  *
- * Guarantees: at most once; what one node sends of one (businessType, businessId) arrives in its order. Alarms never
- * travel here, the log is the only source of their order.
+ * Guarantees: at most once; what one node sends of one (businessType, businessId) arrives in its order; a node is sent
+ * what it wants, and nothing else. Alarms never travel here, the log is the only source of their order.
  */
 export interface RawDataBus {
+  /** Why other nodes cannot be heard now; undefined where they can, or there are none. */
+  readonly fault: string | undefined;
+
   /** Never throws and never waits; what cannot be sent is counted by the backend. */
   send(envelope: RawDataEnvelope): void;
 
   /** Calls back with what other nodes sent. The returned function ends that. */
   onReceived(listener: (envelope: RawDataEnvelope) => void): () => void;
+
+  /** From now on what is addressed to this is wanted, until it was given up as often as it was wanted. */
+  want(interest: Interest): void;
+  giveUp(interest: Interest): void;
+
+  /**
+   * Resolves when whatever other nodes send from then on, and was wanted until now, arrives; also where that cannot be
+   * now (`fault`). Undefined: there is nothing to wait for.
+   */
+  whenWanted(): Promise<void> | undefined;
+
+  /**
+   * Calls back when `fault` has come, and when it has gone: then everything wanted arrives again, and what was sent
+   * meanwhile is lost. The returned function ends that.
+   */
+  onFaultChanged(listener: () => void): () => void;
 
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { KeyAddress } from '../protocol/messages.js';
 import { ANY_BUSINESS_ID } from '../protocol/messages.js';
+import type { InterestListener } from './interest.js';
 
 interface ClientsOfType<C> {
   /** Subscribed to every businessId of the type. */
@@ -21,6 +22,9 @@ export class KeyIndex<C> {
   private readonly byType = new Map<string, ClientsOfType<C>>();
   private readonly subscriptions = new Map<C, Map<string, Subscription>>();
 
+  /** `interest` is told of each key and type that gets its first client or loses its last one. */
+  constructor(private readonly interest?: InterestListener) {}
+
   /** False where the client has this subscription already; then only what it asks for changes. */
   add(client: C, { businessType, businessId, maxFrequencyHz }: Subscription): boolean {
     const own = this.subscriptions.get(client) ?? new Map<string, Subscription>();
@@ -29,7 +33,9 @@ export class KeyIndex<C> {
     own.set(id, { businessType, businessId, ...(maxFrequencyHz === undefined ? {} : { maxFrequencyHz }) });
     if (!isNew) return false;
     this.subscriptions.set(client, own);
-    this.setFor(businessType, businessId).add(client);
+    const clients = this.setFor(businessType, businessId);
+    clients.add(client);
+    if (clients.size === 1) this.interest?.gained({ kind: 'key', businessType, businessId });
     return true;
   }
 
@@ -107,6 +113,7 @@ export class KeyIndex<C> {
     if (clients === undefined) {
       clients = { wide: new Set(), byBusinessId: new Map() };
       this.byType.set(businessType, clients);
+      this.interest?.gained({ kind: 'type', businessType });
     }
     if (businessId === ANY_BUSINESS_ID) return clients.wide;
     let ofId = clients.byBusinessId.get(businessId);
@@ -120,14 +127,15 @@ export class KeyIndex<C> {
   private removeFromType(client: C, businessType: string, businessId: string): void {
     const clients = this.byType.get(businessType);
     if (clients === undefined) return;
-    if (businessId === ANY_BUSINESS_ID) {
-      clients.wide.delete(client);
-    } else {
-      const ofId = clients.byBusinessId.get(businessId);
-      ofId?.delete(client);
-      if (ofId?.size === 0) clients.byBusinessId.delete(businessId);
+    const ofId = businessId === ANY_BUSINESS_ID ? clients.wide : clients.byBusinessId.get(businessId);
+    ofId?.delete(client);
+    if (ofId?.size === 0) {
+      clients.byBusinessId.delete(businessId);
+      this.interest?.lost({ kind: 'key', businessType, businessId });
     }
-    if (clients.wide.size === 0 && clients.byBusinessId.size === 0) this.byType.delete(businessType);
+    if (clients.wide.size > 0 || clients.byBusinessId.size > 0) return;
+    this.byType.delete(businessType);
+    this.interest?.lost({ kind: 'type', businessType });
   }
 }
 

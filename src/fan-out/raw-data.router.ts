@@ -2,6 +2,7 @@ import type { KeyAddress } from '../protocol/messages.js';
 import { addressOfConflationKey } from './key.js';
 import { Client, type ClientIdentity, type ClientOptions } from './client.js';
 import type { Frame } from './frame.js';
+import type { InterestListener } from './interest.js';
 import { KeyIndex, type Subscription } from './key-index.js';
 import type { KeyScope } from './key-scope.js';
 import { RateClock, RateGate } from './rate-gate.js';
@@ -54,28 +55,42 @@ interface Candidates {
 
 /** Routes raw data to the outboxes of the clients that they match. Knows no socket. */
 export class RawDataRouter {
-  private readonly index = new KeyIndex<RawDataClient>();
+  private readonly index: KeyIndex<RawDataClient>;
   private readonly byClientId = new Map<string, RawDataClient>();
   private readonly byUserName = new Map<string, Set<RawDataClient>>();
   private pushNumber = 0;
 
   private readonly rateClock = new RateClock();
 
+  /** `interest` is told what the clients of this node can be reached by. */
+  constructor(private readonly interest?: InterestListener) {
+    this.index = new KeyIndex(interest);
+  }
+
   add(client: RawDataClient): void {
     const { clientId, userName } = client.identity;
     this.byClientId.set(clientId, client);
+    if (this.byClientId.size === 1) this.interest?.gained({ kind: 'everybody' });
+    this.interest?.gained({ kind: 'client', clientId });
     const ofUser = this.byUserName.get(userName);
-    if (ofUser === undefined) this.byUserName.set(userName, new Set([client]));
-    else ofUser.add(client);
+    if (ofUser === undefined) {
+      this.byUserName.set(userName, new Set([client]));
+      this.interest?.gained({ kind: 'user', userName });
+    } else ofUser.add(client);
     this.subscribe(client, client.address);
   }
 
   remove(client: RawDataClient): void {
     const { clientId, userName } = client.identity;
-    this.byClientId.delete(clientId);
+    if (!this.byClientId.delete(clientId)) return;
+    this.interest?.lost({ kind: 'client', clientId });
     const ofUser = this.byUserName.get(userName);
     ofUser?.delete(client);
-    if (ofUser?.size === 0) this.byUserName.delete(userName);
+    if (ofUser?.size === 0) {
+      this.byUserName.delete(userName);
+      this.interest?.lost({ kind: 'user', userName });
+    }
+    if (this.byClientId.size === 0) this.interest?.lost({ kind: 'everybody' });
     this.index.removeAll(client);
     client.rateGate?.clear();
   }

@@ -1,0 +1,84 @@
+import { Logger, type OnApplicationShutdown } from '@nestjs/common';
+import type { AlarmLog } from './alarm-log/alarm-log.js';
+import { LmdbAlarmLog } from './alarm-log/lmdb.alarm-log.js';
+import { LmdbEnvironment } from './alarm-log/lmdb.environment.js';
+import { LmdbSubscriptionStore } from './alarm-log/lmdb.subscription-store.js';
+import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
+import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.js';
+import type { SubscriptionStore } from './alarm-log/subscription-store.js';
+import type { RawDataBus } from './bus/bus.js';
+import { InProcessBus } from './bus/in-process.bus.js';
+import { PushConfigurationError } from './push.errors.js';
+import type { PushOptions } from './push.options.js';
+
+interface Ports {
+  readonly alarmLog: AlarmLog;
+  readonly subscriptions: SubscriptionStore;
+  readonly bus: RawDataBus;
+  /** Closes what the others share. */
+  readonly close: () => Promise<void>;
+}
+
+/** What stands behind the ports, as the options say; closed last, when nothing is pushed any more. */
+export class Backends implements OnApplicationShutdown {
+  readonly alarmLog: AlarmLog;
+  readonly subscriptions: SubscriptionStore;
+  readonly bus: RawDataBus;
+
+  private constructor(private readonly ports: Ports) {
+    ({ alarmLog: this.alarmLog, subscriptions: this.subscriptions, bus: this.bus } = ports);
+  }
+
+  /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
+  static async open(options: PushOptions): Promise<Backends> {
+    return new Backends(await (options.redisUrl === undefined ? openEmbedded(options) : openOnRedis()));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.bus.close();
+    await this.alarmLog.close();
+    await this.subscriptions.close();
+    await this.ports.close();
+  }
+}
+
+const limitsOf = ({ maxDurablePerUser, maxDurable }: PushOptions) => ({
+  perUser: maxDurablePerUser,
+  total: maxDurable,
+});
+
+const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes }: PushOptions) => ({
+  count: alarmRetention,
+  hours: alarmRetentionHours,
+  bytes: alarmRetentionBytes,
+});
+
+/** One process, and nothing to install. */
+async function openEmbedded(options: PushOptions): Promise<Ports> {
+  const bus = new InProcessBus();
+  const retention = retentionOf(options);
+  if (options.alarmLogPath === '') {
+    return {
+      alarmLog: new MemoryAlarmLog(retention),
+      subscriptions: new MemorySubscriptionStore(limitsOf(options)),
+      bus,
+      close: async () => {},
+    };
+  }
+  const environment = await LmdbEnvironment.open(options.alarmLogPath);
+  if (environment.setAside !== undefined) {
+    new Logger(Backends.name).error(
+      `the alarm log was damaged and is kept as ${environment.setAside}: a new one has begun, and clients are told of the gap`,
+    );
+  }
+  return {
+    alarmLog: await LmdbAlarmLog.open({ environment, retention }),
+    subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options)),
+    bus,
+    close: () => environment.close(),
+  };
+}
+
+async function openOnRedis(): Promise<Ports> {
+  throw new PushConfigurationError(['redisUrl is not supported yet']);
+}

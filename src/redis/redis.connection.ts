@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto';
+import { PushConfigurationError } from '../push.errors.js';
+import { withinMs } from './deadline.js';
+import { type RedisClient, RedisLink } from './redis.link.js';
+import type { RedisScript } from './redis.script.js';
+
+export interface RedisConnectionOptions {
+  /** `redis://` or `rediss://`, with user and password where Redis has them. */
+  readonly url: string;
+  /** Begins every key and every channel; nodes of one prefix belong together. */
+  readonly prefix: string;
+  /** What went wrong with a connection, without the password; told once until it is up again. */
+  readonly onError?: (message: string) => void;
+  /** How long {@link RedisConnection.open} waits for Redis. Default 10,000. */
+  readonly openDeadlineMs?: number;
+}
+
+const OPEN_DEADLINE_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 3000;
+const MIN_RETRY_MS = 50;
+const MAX_RETRY_MS = 1000;
+
+/** This node's way to Redis: the link for commands, and links of their own for whoever blocks or subscribes. */
+export class RedisConnection {
+  /** Names this process among the nodes; another one after each start. */
+  readonly nodeId = randomBytes(9).toString('base64url');
+  readonly commands: RedisLink;
+  private readonly links = new Set<RedisLink>();
+  private hasToldError = false;
+
+  private constructor(
+    private readonly create: (clientName: string) => RedisClient,
+    private readonly options: RedisConnectionOptions,
+  ) {
+    this.commands = this.link('commands', { pings: true });
+    this.commands.onUp(() => (this.hasToldError = false));
+  }
+
+  /** Throws {@link PushConfigurationError} where the URL or the package is missing, or Redis does not answer in time. */
+  static async open(options: RedisConnectionOptions): Promise<RedisConnection> {
+    const connection = new RedisConnection(await clientFactory(options), options);
+    const { openDeadlineMs = OPEN_DEADLINE_MS } = options;
+    const isUp = new Promise<void>((resolve) => {
+      const stop = connection.commands.onUp(() => {
+        stop();
+        resolve();
+      });
+    });
+    try {
+      await withinMs(isUp, openDeadlineMs);
+      return connection;
+    } catch {
+      const why = connection.lastError === undefined ? '' : `: ${connection.lastError}`;
+      connection.close();
+      throw new PushConfigurationError([`Redis at ${placeOf(options.url)} was not reached in time${why}`]);
+    }
+  }
+
+  lastError: string | undefined;
+
+  /** A key or a channel; the braces keep all keys of one prefix in one slot of a cluster, as scripts need it. */
+  key(...parts: readonly string[]): string {
+    return `{${this.options.prefix}}:${parts.join(':')}`;
+  }
+
+  /** A connection of its own; closed with this. */
+  link(clientName: string, { pings }: { readonly pings: boolean }): RedisLink {
+    const link = new RedisLink({
+      create: () => this.create(`push-gateway-${clientName}`),
+      onError: (cause) => this.report(cause),
+      pings,
+    });
+    this.links.add(link);
+    return link;
+  }
+
+  /** Runs a script on the link for commands. Rejects at once where that is down; the caller sets the deadline. */
+  async run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    return script.run(this.commands.client, keys, args);
+  }
+
+  close(): void {
+    for (const link of this.links) link.close();
+  }
+
+  private report(cause: Error): void {
+    this.lastError = reasonOf(cause);
+    if (this.hasToldError) return;
+    this.hasToldError = true;
+    this.options.onError?.(`Redis at ${placeOf(this.options.url)}: ${this.lastError}`);
+  }
+}
+
+/** `redis` is loaded only where it is used. */
+async function clientFactory({ url }: RedisConnectionOptions): Promise<(clientName: string) => RedisClient> {
+  const { createClient } = await loadRedis();
+  const isTls = url.startsWith('rediss:');
+  return (clientName) =>
+    createClient({
+      url,
+      name: clientName,
+      disableOfflineQueue: true,
+      socket: {
+        ...(isTls ? { tls: true as const } : {}),
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        reconnectStrategy: (retries) => Math.min(MIN_RETRY_MS * 2 ** retries, MAX_RETRY_MS) * (0.5 + Math.random() / 2),
+      },
+    }) as unknown as RedisClient;
+}
+
+async function loadRedis(): Promise<typeof import('redis')> {
+  try {
+    return await import('redis');
+  } catch (cause) {
+    throw new PushConfigurationError([
+      `redisUrl needs the package "redis", version 6: npm install redis (${reasonOf(cause)})`,
+    ]);
+  }
+}
+
+/** Host and port alone: the rest may hold a password. */
+function placeOf(url: string): string {
+  return new URL(url).host;
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code = 'code' in cause ? String(cause.code) : '';
+  // Node's AggregateError of a name with several addresses has no message.
+  return cause.message === '' ? code : cause.message;
+}

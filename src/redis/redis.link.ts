@@ -1,0 +1,125 @@
+import type { RedisClientType } from 'redis';
+import { withinMs } from './deadline.js';
+
+/** node-redis' client, of the default types: RESP 3, no modules, no scripts of its own. */
+export type RedisClient = RedisClientType;
+
+export type LinkState = 'up' | 'down' | 'closed';
+
+/** How often a link asks whether Redis still answers, and how long it waits for that. */
+const PING_INTERVAL_MS = 2000;
+const PING_DEADLINE_MS = 4000;
+
+export interface RedisLinkOptions {
+  /** Makes a client that is not connected yet. */
+  readonly create: () => RedisClient;
+  /** Every error of the connection; Redis away is one a try. */
+  readonly onError: (cause: Error) => void;
+  /**
+   * Pings, so that a Redis that takes what is written and answers nothing is found; node-redis calls that ready. Not for
+   * connections that block or subscribe: whoever uses those has to look after them, by {@link RedisLink.restart}.
+   */
+  readonly pings: boolean;
+}
+
+/**
+ * One connection to Redis for the life of the process: node-redis connects it again after it was lost, and
+ * {@link restart} replaces it where it is open and dead. Nothing is queued while it is down.
+ */
+export class RedisLink {
+  private currentClient: RedisClient;
+  private currentState: LinkState = 'down';
+  private readonly upListeners = new Set<() => void>();
+  private readonly downListeners = new Set<() => void>();
+  private timer: NodeJS.Timeout | undefined;
+  private isPinging = false;
+
+  constructor(private readonly options: RedisLinkOptions) {
+    this.currentClient = this.start();
+    if (options.pings) {
+      this.timer = setInterval(() => void this.ping(), PING_INTERVAL_MS);
+      this.timer.unref();
+    }
+  }
+
+  /** The client of now; commands reject at once while the link is down. Another one after a {@link restart}. */
+  get client(): RedisClient {
+    return this.currentClient;
+  }
+
+  get state(): LinkState {
+    return this.currentState;
+  }
+
+  get isUp(): boolean {
+    return this.currentState === 'up';
+  }
+
+  /** Called each time the link is up again, with the first time if it is not up yet. The returned function ends that. */
+  onUp(listener: () => void): () => void {
+    this.upListeners.add(listener);
+    return () => this.upListeners.delete(listener);
+  }
+
+  /** Called each time the link is lost. The returned function ends that. */
+  onDown(listener: () => void): () => void {
+    this.downListeners.add(listener);
+    return () => this.downListeners.delete(listener);
+  }
+
+  /** Gives the connection up and makes a new one; what was written and not answered rejects. */
+  restart(): void {
+    if (this.currentState === 'closed') return;
+    this.enter('down');
+    this.currentClient.destroy();
+    this.currentClient = this.start();
+  }
+
+  /** Ends the connection at once, also in the midst of a blocking command. */
+  close(): void {
+    if (this.currentState === 'closed') return;
+    this.enter('closed');
+    clearInterval(this.timer);
+    this.currentClient.destroy();
+  }
+
+  private start(): RedisClient {
+    const client = this.options.create();
+    const isCurrent = () => client === this.currentClient;
+    client.on('error', (cause: Error) => {
+      if (!isCurrent()) return;
+      this.options.onError(cause);
+      this.enter('down');
+    });
+    client.on('reconnecting', () => isCurrent() && this.enter('down'));
+    client.on('ready', () => isCurrent() && this.enter('up'));
+    // It goes on trying by itself; what ends that is `destroy`, and then nobody waits for it.
+    client.connect().catch((cause: unknown) => {
+      if (isCurrent() && this.currentState !== 'closed' && cause instanceof Error) this.options.onError(cause);
+    });
+    return client;
+  }
+
+  private enter(state: LinkState): void {
+    if (this.currentState === state || this.currentState === 'closed') return;
+    const wasUp = this.currentState === 'up';
+    this.currentState = state;
+    if (state === 'up') for (const listener of this.upListeners) listener();
+    else if (wasUp) for (const listener of this.downListeners) listener();
+  }
+
+  private async ping(): Promise<void> {
+    if (!this.isUp || this.isPinging) return;
+    this.isPinging = true;
+    const client = this.currentClient;
+    try {
+      await withinMs(client.ping(), PING_DEADLINE_MS);
+    } catch (cause) {
+      if (client !== this.currentClient || this.currentState !== 'up') return;
+      this.options.onError(cause instanceof Error ? cause : new Error(String(cause)));
+      this.restart();
+    } finally {
+      this.isPinging = false;
+    }
+  }
+}
