@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy }
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
 import { type CloseCode, CloseCodes } from './protocol/close-codes.js';
 import { formatCursor } from './protocol/cursor.js';
-import { RAW_DATA_BUS, type RawDataBus, type RawDataEnvelope } from './bus/bus.js';
+import { type DatumOrigin, RAW_DATA_BUS, type RawDataBus, type RawDataEnvelope } from './bus/bus.js';
 import { Frame } from './fan-out/frame.js';
 import { conflationKey } from './fan-out/key.js';
 import type { RawDataPush } from './fan-out/raw-data.router.js';
@@ -38,7 +38,7 @@ export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
   ) {}
 
   onApplicationBootstrap(): void {
-    this.stopReceiving = this.bus.onReceived((envelope) => this.receive(envelope));
+    this.stopReceiving = this.bus.onReceived((envelope, origin) => this.receive(envelope, origin));
   }
 
   onModuleDestroy(): void {
@@ -99,19 +99,18 @@ export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
     return this.sessions.revoke(target);
   }
 
-  /** To the clients of this node, and on to the other nodes. */
+  /** On to the other nodes, which does not wait, and to the clients of this one. */
   private send(push: RawDataPush): number {
-    const matched = this.rawDataRegistry.route(push);
     const { frame, businessType, businessId, to, except } = push;
     const { plainText: datumJson, conflationKey: key = '' } = frame;
-    this.bus.send({ datumJson, conflationKey: key, businessType, businessId, to, except });
-    return matched;
+    const origin = this.bus.send({ datumJson, conflationKey: key, businessType, businessId, to, except });
+    return this.rawDataRegistry.route({ ...push, origin });
   }
 
-  private receive({ datumJson, conflationKey: key, ...address }: RawDataEnvelope): void {
+  private receive({ datumJson, conflationKey: key, ...address }: RawDataEnvelope, origin: DatumOrigin): void {
     const frame = Frame.rawData(datumJson, key, this.options.compression?.thresholdBytes);
     const filter = this.options.deliveryFilter && this.rawDataRegistry.filterFor(JSON.parse(datumJson) as RawDatum);
-    this.rawDataRegistry.route({ frame, filter, ...address });
+    this.rawDataRegistry.route({ frame, filter, origin, ...address });
   }
 
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {

@@ -1,5 +1,8 @@
+import type { DatumOrigin } from '../fan-out/datum-origin.js';
 import type { Interest } from '../fan-out/interest.js';
 import type { PushTarget } from '../fan-out/raw-data.router.js';
+
+export type { DatumOrigin };
 
 /** Injection token of the {@link RawDataBus}. */
 export const RAW_DATA_BUS = Symbol('RAW_DATA_BUS');
@@ -25,11 +28,14 @@ export interface RawDataBus {
   /** Why other nodes cannot be heard now; undefined where they can, or there are none. */
   readonly fault: string | undefined;
 
-  /** Never throws and never waits; what cannot be sent is counted by the backend. */
-  send(envelope: RawDataEnvelope): void;
+  /**
+   * Never throws and never waits; what cannot be sent is counted by the backend. Returns what the other nodes are told
+   * that the datum is, or undefined where there are no other nodes.
+   */
+  send(envelope: RawDataEnvelope): DatumOrigin | undefined;
 
   /** Calls back with what other nodes sent. The returned function ends that. */
-  onReceived(listener: (envelope: RawDataEnvelope) => void): () => void;
+  onReceived(listener: (envelope: RawDataEnvelope, origin: DatumOrigin) => void): () => void;
 
   /** From now on what is addressed to this is wanted, until it was given up as often as it was wanted. */
   want(interest: Interest): void;

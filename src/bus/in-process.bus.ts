@@ -4,7 +4,7 @@ import type { RawDataBus } from './bus.js';
 export class InProcessBus implements RawDataBus {
   readonly fault = undefined;
 
-  send(): void {}
+  send(): undefined {}
 
   onReceived(): () => void {
     return () => {};

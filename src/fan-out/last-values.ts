@@ -1,3 +1,4 @@
+import type { DatumOrigin } from './datum-origin.js';
 import { ANY_BUSINESS_ID, type KeyAddress } from '../protocol/messages.js';
 
 export interface LastValuesOptions {
@@ -13,6 +14,8 @@ export interface LastValuesOptions {
 export interface KeptValue {
   readonly json: string;
   readonly conflationKey: string;
+  /** Absent where there is one node only. */
+  readonly origin?: DatumOrigin | undefined;
 }
 
 interface KeptSeries {

@@ -181,11 +181,11 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return newest.reduce((bytes, value) => bytes + byteLength(value), 0);
   }
 
-  private keep({ frame, businessType, businessId, to }: RawDataPush): void {
+  private keep({ frame, businessType, businessId, to, origin }: RawDataPush): void {
     const { conflationKey, plainText: json } = frame;
     if (to !== undefined || businessId === undefined || conflationKey === undefined || this.options.history === 0)
       return;
-    this.lastValues.keep({ businessType, businessId }, { json, conflationKey });
+    this.lastValues.keep({ businessType, businessId }, { json, conflationKey, origin });
   }
 
   private mayShow(client: RawDataClient, json: string): boolean {
