@@ -1,7 +1,8 @@
 import type { PushModuleOptions } from '../../src/index.js';
 import { BUSINESS_TYPE, keyName } from './datum.js';
 
-export type ServerKind = 'ours' | 'ws-adapter' | 'bare-ws' | 'socket.io' | 'raw' | 'raw-joined' | 'uws';
+export type ServerKind =
+  'ours' | 'publish-each' | 'ws-adapter' | 'bare-ws' | 'socket.io' | 'raw' | 'raw-joined' | 'uws';
 
 /** What is spoken on the socket above the frames. */
 export type Dialect = 'plain' | 'push.v1' | 'socket.io';
@@ -12,6 +13,10 @@ export interface ServerSettings {
   readonly isFiltered?: boolean;
   /** Of PushModule. */
   readonly options?: PushModuleOptions;
+  /** One of several nodes, joined by the contender's own way. */
+  readonly redisUrl?: string;
+  /** Of several nodes, whether this one is to have clients. */
+  readonly isReceiver?: boolean;
 }
 
 export interface Contender {
@@ -55,6 +60,7 @@ export function oursWith(name: string, options: PushModuleOptions, dialect: Dial
 
 /** Where client number `index` connects to. */
 export function pathOf({ server, dialect }: Contender, index: number): string {
-  if (server.kind === 'ours') return `/ws/rowdata/${BUSINESS_TYPE}/${keyName(0)}/user${index}`;
+  if (server.kind === 'ours' || server.kind === 'publish-each')
+    return `/ws/rowdata/${BUSINESS_TYPE}/${keyName(0)}/user${index}`;
   return dialect === 'socket.io' ? '/socket.io/?EIO=4&transport=websocket' : '/bench';
 }

@@ -9,6 +9,7 @@ import { b20 } from './cases/b20.case.js';
 import type { BenchCase } from './cases/bench.case.js';
 import { blocked } from './cases/blocked.case.js';
 import { burst } from './cases/burst.case.js';
+import { cluster } from './cases/cluster.case.js';
 import { compression } from './cases/compression.case.js';
 import { idle } from './cases/idle.case.js';
 import { mixed } from './cases/mixed.case.js';
@@ -24,6 +25,7 @@ import { type CaseReport, verdictOf } from './report.js';
 import { readSettings, type Settings, USAGE } from './settings.js';
 import { formatReport } from './table.js';
 import { removeTemporaryFolders } from './temporary.folder.js';
+import { RedisServer } from '../support/redis.process.js';
 
 const alarmCases: readonly BenchCase[] = [alarmAppend, alarmReplay, alarmBurst, alarmOverload, alarmLagging];
 
@@ -42,6 +44,7 @@ const allCases: readonly BenchCase[] = [
   compression,
   ...alarmCases,
   ...hostileCases,
+  cluster,
 ];
 
 /** Names that stand for several cases. */
@@ -75,9 +78,14 @@ async function runCase({ name, title, run }: BenchCase, settings: Settings): Pro
     print(`failed: ${failure}\n`);
     return { name, title, seconds: seconds(), failure };
   } finally {
-    killChildren();
-    removeTemporaryFolders();
+    cleanUp();
   }
+}
+
+function cleanUp(): void {
+  killChildren();
+  RedisServer.killAll();
+  removeTemporaryFolders();
 }
 
 function describeOthers(share: number | undefined): string {
@@ -118,9 +126,6 @@ async function main(): Promise<number> {
   return outcomes.some(({ failure }) => failure !== undefined) ? 1 : 0;
 }
 
-process.on('exit', () => {
-  killChildren();
-  removeTemporaryFolders();
-});
+process.on('exit', cleanUp);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 process.exitCode = await main();

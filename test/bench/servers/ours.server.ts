@@ -11,10 +11,10 @@ import { portOf } from './listen.js';
 class BenchModule {}
 
 /** The gateway in a Nest application on Express, as an application team runs it. */
-export const startOurs: StartServer = async ({ options = {} }) => {
+export const startOurs: StartServer = async ({ options = {}, redisUrl }) => {
   const limits = { maxConnections: 20_000, maxConnectionsPerIp: 20_000 };
   const app = await NestFactory.create(
-    { module: BenchModule, imports: [PushModule.forRoot({ alarmLogPath: '', ...limits, ...options })] },
+    { module: BenchModule, imports: [PushModule.forRoot({ alarmLogPath: '', redisUrl, ...limits, ...options })] },
     { logger: ['error', 'warn'] },
   );
   app.useWebSocketAdapter(new PushWsAdapter(app));

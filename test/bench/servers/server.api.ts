@@ -15,6 +15,8 @@ export interface TickPlan {
   readonly content: Content;
   readonly dataPerTick: number;
   readonly clients: number;
+  /** How many ticks may be on their way. Default 1: each when the one before has arrived. */
+  readonly ticksInFlight?: number;
   /** Not counted. */
   readonly warmUpMs: number;
   readonly measureMs: number;
@@ -52,7 +54,7 @@ export interface FloodPlan {
 export interface ServerApi {
   /** Where the load client sends its UDP acknowledgements to; `skipped` says why there is no server. */
   listen(settings: ServerSettings): Promise<{ port: number; ackPort: number } | { skipped: string }>;
-  /** One tick after the other, each as soon as the one before has arrived at all clients. */
+  /** One tick after the other, as soon as those before have arrived at all clients; ends when all have. */
   runTicks(plan: TickPlan): Promise<Stretch>;
   /** Begins to push at a rate, whether or not the server keeps up. */
   startDemand(plan: DemandPlan): void;

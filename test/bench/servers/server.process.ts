@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { collectGarbage, cpuMicros, nowMicros } from '../clock.js';
 import type { ServerKind } from '../contenders.js';
 import { serveCalls } from '../rpc.js';
@@ -18,6 +19,7 @@ const STATUS_PATH = '/proc/self/status';
 /** Only what is measured is loaded. */
 const starters: Record<ServerKind, () => Promise<StartServer>> = {
   ours: async () => (await import('./ours.server.js')).startOurs,
+  'publish-each': async () => (await import('./publish-each.server.js')).startPublishEach,
   'ws-adapter': async () => (await import('./ws-adapter.server.js')).startWsAdapter,
   'bare-ws': async () => (await import('./bare-ws.server.js')).startBareWs,
   'socket.io': async () => (await import('./socket-io.server.js')).startSocketIo,
@@ -53,7 +55,7 @@ const api: ServerApi = {
     return { port: started.port, ackPort: acknowledgements.port };
   },
 
-  async runTicks({ content, dataPerTick, clients, warmUpMs, measureMs }) {
+  async runTicks({ content, dataPerTick, clients, ticksInFlight = 1, warmUpMs, measureMs }) {
     const arrivals = present(acknowledgements);
     const ticks = (source = new Source(present(server), content));
     arrivals.reset();
@@ -61,8 +63,12 @@ const api: ServerApi = {
       do {
         const atMicros = nowMicros();
         for (let i = 0; i < dataPerTick; i++) ticks.push(atMicros);
-        await arrivals.whenArrived(ticks.read().pushed * clients);
+        const { pushed } = ticks.read();
+        await arrivals.whenArrived((pushed - (ticksInFlight - 1) * dataPerTick) * clients);
+        // What is pushed next is to be another tick, also where nothing had to be waited for.
+        if (ticksInFlight > 1) await nextTurn();
       } while (nowMicros() < deadlineMicros);
+      await arrivals.whenArrived(ticks.read().pushed * clients);
     };
     await runUntil(nowMicros() + warmUpMs * 1000);
     const from = ticks.read();

@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection, createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { within } from './deadline.js';
+
+const running = new Set<RedisServer>();
+
+export interface RedisServerOptions {
+  /** Lines of redis.conf as `appendfsync: 'always'`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** A real Redis on a free port, with its files in a temporary folder and an append-only file. Whoever starts it ends it, or all by {@link RedisServer.killAll}. */
+export class RedisServer {
+  private process: ChildProcess | undefined;
+
+  private constructor(
+    readonly port: number,
+    private readonly folder: string,
+    private readonly settings: Readonly<Record<string, string>>,
+  ) {}
+
+  static async start({ settings = {} }: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'push-redis-')), {
+      appendonly: 'yes',
+      appendfsync: 'everysec',
+      save: '',
+      bind: '127.0.0.1',
+      'enable-debug-command': 'local',
+      ...settings,
+    });
+    running.add(server);
+    await server.restart();
+    return server;
+  }
+
+  static killAll(): void {
+    for (const server of running) server.remove();
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it again with the files that it left; resolves when it answers. */
+  async restart(): Promise<void> {
+    const settings = Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, value]);
+    const started = spawn('redis-server', ['--port', String(this.port), '--dir', this.folder, ...settings], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    this.process = started;
+    await within(this.answers(), 'Redis answers', 15_000);
+  }
+
+  /** kill -9; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    const { process } = this;
+    this.process = undefined;
+    if (process === undefined || process.exitCode !== null || process.signalCode !== null) return;
+    const ended = once(process, 'exit');
+    process.kill('SIGKILL');
+    await ended;
+  }
+
+  /** SIGSTOP and SIGCONT: alive, and silent. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.process?.kill(signal);
+  }
+
+  /** Removes what the append-only file holds; to be called while it is down. */
+  forget(): void {
+    rmSync(join(this.folder, 'appendonlydir'), { recursive: true, force: true });
+  }
+
+  /** Sends one command, without any library; gives the raw reply of RESP 2, as far as one packet holds it. */
+  async command(...words: readonly string[]): Promise<string> {
+    const socket = createConnection(this.port, '127.0.0.1');
+    socket.setEncoding('utf8');
+    try {
+      await within(once(socket, 'connect'), `connect to Redis`);
+      const reply = once(socket, 'data');
+      const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+      socket.write(`*${words.length}\r\n${parts.join('')}`);
+      return String((await within(reply, `Redis answers ${words[0]}`))[0]);
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** Ends it and removes its files. */
+  async stop(): Promise<void> {
+    await this.kill();
+    this.remove();
+  }
+
+  private remove(): void {
+    running.delete(this);
+    this.process?.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private async answers(): Promise<void> {
+    for (;;) {
+      const answer = await this.command('PING').catch(() => '');
+      if (answer.startsWith('+PONG')) return;
+      if (this.process?.exitCode !== null && this.process !== undefined) throw new Error('redis-server ended at once');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+/** A port that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
