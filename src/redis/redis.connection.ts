@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { PushConfigurationError } from '../push.errors.js';
 import { withinMs } from './deadline.js';
-import { type RedisClient, RedisLink } from './redis.link.js';
+import { type RedisClient, RedisLink, type RedisLinkOptions } from './redis.link.js';
 import type { RedisScript } from './redis.script.js';
 
 export interface RedisConnectionOptions {
@@ -64,11 +64,11 @@ export class RedisConnection {
   }
 
   /** A connection of its own; closed with this. */
-  link(clientName: string, { pings }: { readonly pings: boolean }): RedisLink {
+  link(clientName: string, traits: Pick<RedisLinkOptions, 'pings' | 'forgets'>): RedisLink {
     const link = new RedisLink({
       create: () => this.create(`push-gateway-${clientName}`),
       onError: (cause) => this.report(cause),
-      pings,
+      ...traits,
     });
     this.links.add(link);
     return link;

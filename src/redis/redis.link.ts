@@ -1,5 +1,5 @@
 import type { RedisClientType } from 'redis';
-import { withinMs } from './deadline.js';
+import { RedisDeadlineError, withinMs } from './deadline.js';
 
 /** node-redis' client, of the default types: RESP 3, no modules, no scripts of its own. */
 export type RedisClient = RedisClientType;
@@ -9,6 +9,8 @@ export type LinkState = 'up' | 'down' | 'closed';
 /** How often a link asks whether Redis still answers, and how long it waits for that. */
 const PING_INTERVAL_MS = 2000;
 const PING_DEADLINE_MS = 4000;
+/** From the connect to Redis' answer to who we are; node-redis would wait as long as the kernel does. */
+const HANDSHAKE_DEADLINE_MS = 5000;
 
 export interface RedisLinkOptions {
   /** Makes a client that is not connected yet. */
@@ -20,6 +22,11 @@ export interface RedisLinkOptions {
    * connections that block or subscribe: whoever uses those has to look after them, by {@link RedisLink.restart}.
    */
   readonly pings: boolean;
+  /**
+   * Begins with a new client after each loss: nothing is subscribed to then, in the place of what node-redis thinks was.
+   * Default false.
+   */
+  readonly forgets?: boolean;
 }
 
 /**
@@ -32,6 +39,7 @@ export class RedisLink {
   private readonly upListeners = new Set<() => void>();
   private readonly downListeners = new Set<() => void>();
   private timer: NodeJS.Timeout | undefined;
+  private handshake: NodeJS.Timeout | undefined;
   private isPinging = false;
 
   constructor(private readonly options: RedisLinkOptions) {
@@ -80,30 +88,49 @@ export class RedisLink {
     if (this.currentState === 'closed') return;
     this.enter('closed');
     clearInterval(this.timer);
+    clearTimeout(this.handshake);
     this.currentClient.destroy();
   }
 
   private start(): RedisClient {
     const client = this.options.create();
-    const isCurrent = () => client === this.currentClient;
+    const isCurrent = () => client === this.currentClient && this.currentState !== 'closed';
     client.on('error', (cause: Error) => {
       if (!isCurrent()) return;
       this.options.onError(cause);
-      this.enter('down');
+      clearTimeout(this.handshake);
+      // Still ready: what came was not understood, and nobody knows what the next answer belongs to.
+      if (this.isUp && (this.options.forgets === true || client.isReady)) this.restart();
+      else this.enter('down');
     });
     client.on('reconnecting', () => isCurrent() && this.enter('down'));
+    client.on('connect', () => {
+      // One that was given up while it connected would stay open for ever.
+      if (isCurrent()) this.awaitHandshake();
+      else client.destroy();
+    });
     client.on('ready', () => isCurrent() && this.enter('up'));
     // It goes on trying by itself; what ends that is `destroy`, and then nobody waits for it.
     client.connect().catch((cause: unknown) => {
-      if (isCurrent() && this.currentState !== 'closed' && cause instanceof Error) this.options.onError(cause);
+      if (isCurrent() && cause instanceof Error) this.options.onError(cause);
     });
     return client;
+  }
+
+  private awaitHandshake(): void {
+    clearTimeout(this.handshake);
+    this.handshake = setTimeout(() => {
+      this.options.onError(new RedisDeadlineError(HANDSHAKE_DEADLINE_MS));
+      this.restart();
+    }, HANDSHAKE_DEADLINE_MS);
+    this.handshake.unref();
   }
 
   private enter(state: LinkState): void {
     if (this.currentState === state || this.currentState === 'closed') return;
     const wasUp = this.currentState === 'up';
     this.currentState = state;
+    if (state === 'up') clearTimeout(this.handshake);
     if (state === 'up') for (const listener of this.upListeners) listener();
     else if (wasUp) for (const listener of this.downListeners) listener();
   }

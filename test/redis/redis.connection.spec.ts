@@ -1,8 +1,10 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { PushConfigurationError } from '../../src/push.errors.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { RedisScript } from '../../src/redis/redis.script.js';
-import { within } from '../support/deadline.js';
+import { turn, until, within } from '../support/deadline.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
 describe('RedisConnection', () => {
@@ -78,5 +80,48 @@ describeWithRedis('RedisConnection with Redis', () => {
     server.signal('SIGCONT');
     await up;
     expect(await connection.commands.client.ping()).toBe('PONG');
+  });
+
+  const subscriberNames = async () => {
+    const clients = await connection.commands.client.sendCommand(['CLIENT', 'LIST']);
+    return [...String(clients).matchAll(/name=push-gateway-(\S+)/g)].map(([, name]) => name).toSorted();
+  };
+
+  test('begins afresh after a loss, where it is to forget what was subscribed', async () => {
+    const link = connection.link('afresh', { pings: false, forgets: true });
+    await within(new Promise<void>((resolve) => link.onUp(resolve)), 'up');
+    const { client } = link;
+    await client.subscribe('a', () => {});
+    const up = within(new Promise<void>((resolve) => link.onUp(resolve)), 'up again');
+    await connection.commands.client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
+    await up;
+    expect(link.client).not.toBe(client);
+    expect(await connection.commands.client.pubSubChannels('*')).toEqual([]);
+    expect(await subscriberNames()).toEqual(['afresh', 'commands']);
+  });
+
+  test('leaves no connection behind that was given up while it connected', async () => {
+    const link = connection.link('restless', { pings: false });
+    for (let turns = 0; turns < 20; turns++) {
+      for (let i = 0; i < turns; i++) await turn();
+      link.restart();
+    }
+    await within(new Promise<void>((resolve) => link.onUp(resolve)), 'up');
+    const end = performance.now() + 2000;
+    while ((await subscriberNames()).length > 2 && performance.now() < end) await turn();
+    expect(await subscriberNames()).toEqual(['commands', 'restless']);
+  });
+
+  test('begins afresh where a connection was taken and nobody answers', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const opening = RedisConnection.open({ url: `redis://127.0.0.1:${port}`, prefix: 'p', openDeadlineMs: 7000 });
+    const refused = expect(opening).rejects.toThrow('not reached in time');
+    await until(() => sockets.length === 2, 'a second connection', 7000);
+    await refused;
+    for (const socket of sockets) socket.destroy();
+    silent.close();
   });
 });
