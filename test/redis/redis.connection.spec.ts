@@ -118,9 +118,9 @@ describeWithRedis('RedisConnection with Redis', () => {
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
     const opening = RedisConnection.open({ url: `redis://127.0.0.1:${port}`, prefix: 'p', openDeadlineMs: 7000 });
-    const refused = expect(opening).rejects.toThrow('not reached in time');
+    opening.catch(() => {});
     await until(() => sockets.length === 2, 'a second connection', 7000);
-    await refused;
+    await expect(opening).rejects.toThrow('not reached in time');
     for (const socket of sockets) socket.destroy();
     silent.close();
   });
