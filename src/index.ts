@@ -33,6 +33,8 @@ export type {
   ServerEvents,
   SubscriptionRequest,
 } from './protocol/messages.js';
+export { CLOCK } from './push.clock.js';
+export type { Clock } from './push.clock.js';
 export {
   AlarmNotAcceptedError,
   EventIdConflictError,

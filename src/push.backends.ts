@@ -8,6 +8,7 @@ import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.j
 import type { SubscriptionStore } from './alarm-log/subscription-store.js';
 import type { RawDataBus } from './bus/bus.js';
 import { InProcessBus } from './bus/in-process.bus.js';
+import type { Clock } from './push.clock.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { PushOptions } from './push.options.js';
 
@@ -30,8 +31,8 @@ export class Backends implements OnApplicationShutdown {
   }
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
-  static async open(options: PushOptions): Promise<Backends> {
-    return new Backends(await (options.redisUrl === undefined ? openEmbedded(options) : openOnRedis()));
+  static async open(options: PushOptions, now: Clock): Promise<Backends> {
+    return new Backends(await (options.redisUrl === undefined ? openEmbedded(options, now) : openOnRedis()));
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -54,13 +55,13 @@ const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes 
 });
 
 /** One process, and nothing to install. */
-async function openEmbedded(options: PushOptions): Promise<Ports> {
+async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
   const bus = new InProcessBus();
   const retention = retentionOf(options);
   if (options.alarmLogPath === '') {
     return {
-      alarmLog: new MemoryAlarmLog(retention),
-      subscriptions: new MemorySubscriptionStore(limitsOf(options)),
+      alarmLog: new MemoryAlarmLog(retention, now),
+      subscriptions: new MemorySubscriptionStore(limitsOf(options), now),
       bus,
       close: async () => {},
     };
@@ -72,8 +73,8 @@ async function openEmbedded(options: PushOptions): Promise<Ports> {
     );
   }
   return {
-    alarmLog: await LmdbAlarmLog.open({ environment, retention }),
-    subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options)),
+    alarmLog: await LmdbAlarmLog.open({ environment, retention, now }),
+    subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options), now),
     bus,
     close: () => environment.close(),
   };

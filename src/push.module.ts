@@ -28,6 +28,7 @@ import { UnfinishedMessages } from './gateway/unfinished.messages.js';
 import { UpgradeGate } from './gateway/upgrade.gate.js';
 import { AuditTrail } from './observe/audit.trail.js';
 import { Backends } from './push.backends.js';
+import { CLOCK, type Clock } from './push.clock.js';
 import { PushConfigurationError } from './push.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
@@ -52,6 +53,8 @@ import { Sessions } from './registry/sessions.js';
 @Module({
   providers: [
     { provide: PushOptions, inject: [PUSH_MODULE_OPTIONS], useFactory: resolvePushOptions },
+    // Looked up at each call, so that fake timers of a test that began after the import count too.
+    { provide: CLOCK, useValue: () => Date.now() },
     { provide: FlushQueue, inject: [PushOptions], useFactory: (options: PushOptions) => new FlushQueue(options) },
     {
       provide: ConnectionLimits,
@@ -81,16 +84,20 @@ import { Sessions } from './registry/sessions.js';
     },
     {
       provide: Revocations,
-      inject: [PushOptions],
-      useFactory: ({ revocationHours }: PushOptions) => new Revocations(revocationHours * 3_600_000),
+      inject: [PushOptions, CLOCK],
+      useFactory: ({ revocationHours }: PushOptions, now: Clock) => new Revocations(revocationHours * 3_600_000, now),
     },
-    { provide: Tickets, useFactory: () => new Tickets() },
+    { provide: Tickets, inject: [CLOCK], useFactory: (now: Clock) => new Tickets(now) },
     AuditTrail,
     Sessions,
     TokenRefresh,
     UnfinishedMessages,
     Connections,
-    { provide: Backends, inject: [PushOptions], useFactory: (options: PushOptions) => Backends.open(options) },
+    {
+      provide: Backends,
+      inject: [PushOptions, CLOCK],
+      useFactory: (options: PushOptions, now: Clock) => Backends.open(options, now),
+    },
     { provide: ALARM_LOG, inject: [Backends], useFactory: ({ alarmLog }: Backends) => alarmLog },
     { provide: SUBSCRIPTION_STORE, inject: [Backends], useFactory: ({ subscriptions }: Backends) => subscriptions },
     { provide: RAW_DATA_BUS, inject: [Backends], useFactory: ({ bus }: Backends) => bus },

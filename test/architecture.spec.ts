@@ -69,11 +69,13 @@ function show({ from, to }: Import): string {
   return `${from} -> ${to}`;
 }
 
-/** Types and errors without anything concrete behind them. */
-const ROOT_WORDS = ['push.errors.ts', 'push.types.ts'];
+/** Types, errors and tokens without anything concrete behind them. */
+const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts'];
 const PORTS = ['bus', 'alarm-log'];
 const TOP = ['index.ts', 'main.ts', 'app.module.ts', 'push.module.ts', 'push.backends.ts'];
 const LEAVES = ['app', 'sdk', 'testing'];
+/** Leaves at the other end of the wire. */
+const CLIENTS = new Set(['sdk', 'testing']);
 
 /** DESIGN section 10: what each layer may import, besides itself. */
 const ARROWS: Record<string, readonly string[]> = {
@@ -88,6 +90,7 @@ const ARROWS: Record<string, readonly string[]> = {
   gateway: ['registry', 'protocol', 'access', 'fan-out', 'observe', ...ROOT_WORDS, 'push.options.ts'],
   sdk: ['protocol'],
   'push.errors.ts': [],
+  'push.clock.ts': [],
   'push.types.ts': ['fan-out', 'protocol'],
   'push.rules.ts': ['fan-out', 'protocol', ...ROOT_WORDS],
   'push.module-definition.ts': ['push.options.ts'],
@@ -181,9 +184,12 @@ const importersOf = (isMeant: (name: string) => boolean, withTypes = false) => [
 ];
 
 describe('packages', () => {
-  test('ws is used by the gateway only, and at run time by the file that makes its server', () => {
-    expect(importersOf((name) => name === 'ws')).toEqual(['gateway/push.socket.ts']);
-    expect(importersOf((name) => name === 'ws', true).filter((file) => layerOf(file) !== 'gateway')).toEqual([]);
+  test('ws is used by the gateway only, at run time by the file that makes its server, and by the test client', () => {
+    const testClient = 'testing/connect.test.client.ts';
+    expect(importersOf((name) => name === 'ws')).toEqual(['gateway/push.socket.ts', testClient]);
+    expect(importersOf((name) => name === 'ws', true).filter((file) => layerOf(file) !== 'gateway')).toEqual([
+      testClient,
+    ]);
   });
 
   test('fan-out and protocol are TypeScript without packages', () => {
@@ -214,9 +220,13 @@ const sourceOf = (file: string) => readFileSync(join(SRC, file), 'utf8');
 const filesWith = (pattern: RegExp) => files.filter((file) => pattern.test(sourceOf(file)));
 
 describe('sources', () => {
-  test('only ws.sink.ts writes to a socket', () => {
+  test('only ws.sink.ts writes to a socket of the server', () => {
     const writers = filesWith(/\b(socket|webSocket)\.(write|cork|uncork|send)\(/i);
-    expect(writers).toEqual(['gateway/ws.sink.ts']);
+    expect(writers.filter((file) => !CLIENTS.has(layerOf(file)))).toEqual(['gateway/ws.sink.ts']);
+  });
+
+  test('the testing helpers know no test framework', () => {
+    expect(importersOf((name) => /jest|^node:test/.test(name), true)).toEqual([]);
   });
 
   test('only main, app.module and app read the environment', () => {

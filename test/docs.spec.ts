@@ -472,23 +472,43 @@ describe('links', () => {
   });
 });
 
-test('README.md: everything that it takes from the package is exported', () => {
-  const exported = new Set(
-    sourceFile('src/index.ts').statements.flatMap((node) =>
+describe('README.md: what it takes from the package', () => {
+  const { exports: entries } = JSON.parse(textOf('package.json')) as { exports: Record<string, { types?: string }> };
+  const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text);
+  const imported = examples.flatMap((text) =>
+    [...text.matchAll(/import \{ ([^}]+) \} from 'nestjs-push-gateway(\/\w+)?'/g)].map(
+      ([, names = '', entry = '']) => ({
+        names: names.split(', ').map((name) => name.replace(/^type /, '')),
+        entry: `.${entry}`,
+      }),
+    ),
+  );
+  const extended = examples.flatMap((text) => [...text.matchAll(/extends (\w+)/g)].map(([, name = '']) => name));
+
+  /** Of `./dist/testing/index.d.ts`, by the source that it is made of. */
+  const exportedBy = (entry: string) => {
+    const source = entries[entry]?.types?.replace('./dist/', 'src/').replace('.d.ts', '.ts') ?? '';
+    if (!existsSync(join(ROOT, source))) throw new Error(`there is no entry ${entry}`);
+    return sourceFile(source).statements.flatMap((node) =>
       ts.isExportDeclaration(node) && node.exportClause !== undefined && ts.isNamedExports(node.exportClause)
         ? node.exportClause.elements.map(({ name }) => name.text)
         : [],
-    ),
-  );
-  const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text);
-  const taken = examples.flatMap((text) => [
-    ...[...text.matchAll(/import \{ ([^}]+) \} from 'nestjs-push-gateway'/g)].flatMap(([, names = '']) =>
-      names.split(', '),
-    ),
-    ...[...text.matchAll(/extends (\w+)/g)].map(([, name = '']) => name),
-  ]);
-  expect(taken).toEqual(expect.arrayContaining(['PushModule', 'Authenticator', 'ClaimsAuthorizer']));
-  expect(taken.filter((name) => !exported.has(name))).toEqual([]);
+    );
+  };
+
+  test('is there', () => {
+    expect(imported.map(({ entry }) => entry)).toEqual(expect.arrayContaining(['.', './testing']));
+    expect(extended).toEqual(expect.arrayContaining(['Authenticator', 'ClaimsAuthorizer']));
+  });
+
+  test('is exported by that entry', () => {
+    const taken = [...imported, { entry: '.', names: extended }];
+    const missing = taken.flatMap(({ entry, names }) => {
+      const exported = exportedBy(entry);
+      return names.filter((name) => !exported.includes(name)).map((name) => `${name} of ${entry}`);
+    });
+    expect(missing).toEqual([]);
+  });
 });
 
 test('README.md: every script that it names exists', () => {

@@ -26,7 +26,13 @@ function start(given: PushModuleOptions = {}): void {
   flushQueue = new FlushQueue(options);
   registry = new RawDataRegistry(options, flushQueue);
   log = new MemoryAlarmLog({ count: 1000, hours: 1, bytes: 1024 * 1024 });
-  service = new PushService(options, registry, log, new InProcessBus(), new Sessions(options, new Revocations(1000)));
+  service = new PushService(
+    options,
+    registry,
+    log,
+    new InProcessBus(),
+    new Sessions(options, new Revocations(1000), Date.now),
+  );
   sinks = new Map();
 }
 

@@ -1,8 +1,9 @@
-import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import type { Principal } from '../access/principal.js';
 import { type RevocationTarget, Revocations } from '../access/revocations.js';
 import type { Client } from '../fan-out/client.js';
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
+import { CLOCK, type Clock } from '../push.clock.js';
 import { PushOptions } from '../push.options.js';
 
 export type { RevocationTarget } from '../access/revocations.js';
@@ -24,10 +25,11 @@ export class Sessions implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly options: PushOptions,
     private readonly revocations: Revocations,
+    @Inject(CLOCK) private readonly now: Clock,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.endExpired(Date.now()), CHECK_INTERVAL_MS);
+    this.timer = setInterval(() => this.endExpired(this.now()), CHECK_INTERVAL_MS);
     this.timer.unref();
   }
 

@@ -14,7 +14,7 @@ export function createConnections(
   authenticator: Authenticator = new AnonymousAuthenticator(true),
 ): { connections: Connections; sessions: Sessions } {
   const revocations = new Revocations(options.revocationHours * 3_600_000);
-  const sessions = new Sessions(options, revocations);
+  const sessions = new Sessions(options, revocations, Date.now);
   const refresh = new TokenRefresh(authenticator, revocations, sessions);
   const connections = new Connections(options, sessions, refresh, new UnfinishedMessages(options), new AuditTrail());
   return { connections, sessions };

@@ -51,7 +51,7 @@ interface Answer {
 /** One client, and what it is answered. */
 function connect(answer: Refresh, current = ANN) {
   const revocations = new Revocations(3_600_000);
-  const sessions = new Sessions(resolvePushOptions({}), revocations);
+  const sessions = new Sessions(resolvePushOptions({}), revocations, Date.now);
   const refresh = new TokenRefresh(new Refreshing(answer), revocations, sessions);
   const answers: Answer[] = [];
   const client = {

@@ -32,7 +32,7 @@ afterEach(() => {
 });
 
 function start(options: PushModuleOptions = {}): Sessions {
-  const sessions = new Sessions(resolvePushOptions(options), new Revocations(3_600_000));
+  const sessions = new Sessions(resolvePushOptions(options), new Revocations(3_600_000), Date.now);
   sessions.onApplicationBootstrap();
   running.push(sessions);
   return sessions;
