@@ -332,7 +332,19 @@ export class PushOptions {
   @Min(1)
   maxDurable = 10_000;
 
-  /** A shutdown waits this long at most for clients to close. */
+  /** A node that shuts down is not ready any more, and goes on serving for this long: for load balancers to take it out. */
+  @IsInt()
+  @Min(0)
+  @Max(MAX_TIMER_MS)
+  drainDelayMs = 0;
+
+  /** Then its clients are closed in even portions over at most this long, at least 100 a second; 0: all at once. */
+  @IsInt()
+  @Min(0)
+  @Max(MAX_TIMER_MS)
+  drainWindowMs = 5000;
+
+  /** All clients are gone at the latest so long after the delay; at most half of it is `drainWindowMs`. */
   @IsInt()
   @Min(500)
   @Max(MAX_TIMER_MS)

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog, type NewAlarm } from './alarm-log/alarm-log.js';
 import { type CloseCode, CloseCodes } from './protocol/close-codes.js';
 import { formatCursor } from './protocol/cursor.js';
@@ -26,7 +26,7 @@ type CloseArguments = Pick<CloseCode, 'code' | 'reason'>;
 
 /** What application modules inject to push. A slow, broken or hostile client cannot make any of this fail or wait. */
 @Injectable()
-export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
+export class PushService implements OnApplicationBootstrap, OnApplicationShutdown {
   private stopReceiving: (() => void) | undefined;
 
   constructor(
@@ -41,7 +41,7 @@ export class PushService implements OnApplicationBootstrap, OnModuleDestroy {
     this.stopReceiving = this.bus.onReceived((envelope, origin) => this.receive(envelope, origin));
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     this.stopReceiving?.();
   }
 

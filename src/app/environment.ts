@@ -165,6 +165,16 @@ export class Environment {
   @IsOptional()
   @AsInteger()
   @IsInt()
+  PUSH_DRAIN_DELAY_MS?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
+  PUSH_DRAIN_WINDOW_MS?: number;
+
+  @IsOptional()
+  @AsInteger()
+  @IsInt()
   PUSH_DRAIN_DEADLINE_MS?: number;
 
   /** Host telemetry and the dashboard. Absent: with PUSH_AUTH=none only. */
@@ -223,6 +233,8 @@ export function pushOptionsOf(environment: Environment): PushModuleOptions {
     inFlightBytes: environment.PUSH_IN_FLIGHT_BYTES,
     maxConnections: environment.PUSH_MAX_CONNECTIONS,
     maxConnectionsPerIp: environment.PUSH_MAX_CONNECTIONS_PER_IP,
+    drainDelayMs: environment.PUSH_DRAIN_DELAY_MS,
+    drainWindowMs: environment.PUSH_DRAIN_WINDOW_MS,
     drainDeadlineMs: environment.PUSH_DRAIN_DEADLINE_MS,
   };
 }

@@ -87,7 +87,13 @@ export class FlushQueue {
     this.catchUp = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
   }
 
-  /** Flushes everything now, as before a shutdown. */
+  /** What is dirty goes out in the next tick, raw data too. */
+  flushSoon(): void {
+    this.isRawDataDue = true;
+    this.scheduleNow();
+  }
+
+  /** Flushes everything now. */
   flushAll(): void {
     while (!this.alarms.isIdle || !this.rawData.isIdle || !this.catchUp.isIdle) {
       this.isRawDataDue = true;

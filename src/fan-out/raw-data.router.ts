@@ -1,3 +1,4 @@
+import type { CloseCode } from '../protocol/close-codes.js';
 import type { KeyAddress } from '../protocol/messages.js';
 import { addressOfConflationKey } from './key.js';
 import { Client, type ClientIdentity, type ClientOptions } from './client.js';
@@ -23,6 +24,12 @@ export class RawDataClient extends Client {
     readonly keyScope: KeyScope | undefined,
   ) {
     super(identity, sink, options);
+  }
+
+  /** Also what its rate limits hold back is written before the end. */
+  override drain(closeCode: Pick<CloseCode, 'code' | 'reason'>): void {
+    this.rateGate?.releaseAll();
+    super.drain(closeCode);
   }
 }
 
@@ -121,11 +128,6 @@ export class RawDataRouter {
 
   isSubscribed(client: RawDataClient, address: KeyAddress): boolean {
     return this.index.has(client, address);
-  }
-
-  /** Offers what rate limits hold back, as before a shutdown. */
-  releaseHeldBack(): void {
-    for (const { rateGate } of this.byClientId.values()) rateGate?.releaseAll();
   }
 
   subscriptionsOf(client: RawDataClient): Subscription[] {

@@ -102,8 +102,9 @@ class Input<C extends Client> {
 
   takeMessage(data: RawData, isBinary: boolean): void {
     const { state, identity } = this.client;
-    // Whoever drains takes nothing new, but has to tell how far it has read, or what waits for it would never go out.
-    if (state !== 'open' && state !== 'draining') return;
+    if (state === 'closed') return;
+    // What comes behind the close frame of ours was sent before it arrived. It may be an acknowledgement, and no more.
+    if (state === 'closing' && (identity.format === WireFormat.plain || !this.count())) return;
     const bytes = Buffer.isBuffer(data) ? data : Buffer.concat(Array.isArray(data) ? data : [Buffer.from(data)]);
     if (identity.format === WireFormat.plain) {
       if (!this.count() || state !== 'open') return;
@@ -130,8 +131,10 @@ class Input<C extends Client> {
 
   private takeClientMessage(message: ClientMessage): void {
     const { client, handler } = this;
+    // Whoever drains takes nothing new, but has to tell how far it has read, or what waits for it would never go out.
     if (message.event === 'mark' && client.confirmMark(message.data.n, 'message')) return;
-    if (!this.count() || message.event === 'mark' || client.state !== 'open') return;
+    if (!this.count() || message.event === 'mark') return;
+    if (message.event !== 'ack' && client.state !== 'open') return;
     if (message.event === 'auth') {
       this.tokenRefresh.refresh(client, message.data.token, message.ref, () => this.answerRefresh(message.ref));
       return;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type BeforeApplicationShutdown,
   Injectable,
@@ -5,26 +6,30 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import type { Client } from '../fan-out/client.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
+import { Frame, WireFormat } from '../fan-out/frame.js';
 import { CloseCodes } from '../protocol/close-codes.js';
+import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
-import type { ClientRegistry } from '../registry/client.registry.js';
-import type { Client } from '../fan-out/client.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { planDepartures, type Portion } from './drain.plan.js';
 import { NodeState } from './node-state.js';
 
 /** Of the deadline, what cut sockets and the HTTP server need to end. */
 const ENDING_MS = 500;
 
 /**
- * Start and end of this node's service: upgrades are refused until the application has started and from the moment it
- * shuts down; then what was pushed is written, clients get close 1012, and whoever does not close by the deadline is
- * cut.
+ * Start and end of this node's service. Upgrades are refused until the application has started. When it shuts down, it is
+ * served for `drainDelayMs` more, so that a load balancer can take the node out. Then nobody new is let in; `push.v1`
+ * clients are told when to come back, and all are written what was pushed and closed with 1012, portion by portion. Whoever
+ * has not closed by the deadline is cut.
  */
 @Injectable()
 export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
   private readonly logger = new Logger(Drain.name);
+  private servesUntilMs = 0;
 
   constructor(
     private readonly options: PushOptions,
@@ -39,37 +44,85 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
   }
 
   onModuleDestroy(): void {
-    this.state.enter('draining');
+    const { drainDelayMs } = this.options;
+    if (this.state.phase === 'serving') this.servesUntilMs = performance.now() + drainDelayMs;
+    this.state.enter(drainDelayMs > 0 ? 'leaving' : 'draining');
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    const registries: ClientRegistry<Client>[] = [this.alarmRegistry, this.rawDataRegistry];
-    this.rawDataRegistry.releaseHeldBack();
-    this.flushQueue.flushAll();
-    const deadlineMs = this.options.drainDeadlineMs - ENDING_MS;
-    // First everybody is sent what was pushed to them, then who is too slow for that is closed all the same.
-    for (const client of clientsOf(registries)) client.drain(CloseCodes.drain);
-    if (!(await this.waitUntilEmpty(registries, deadlineMs / 2))) {
-      for (const client of clientsOf(registries)) client.close(CloseCodes.drain);
-      const isEmpty = await this.waitUntilEmpty(registries, deadlineMs / 2);
-      if (!isEmpty) this.logger.warn('some clients did not close before the drain deadline and are cut');
-    }
-    for (const client of clientsOf(registries)) client.terminate();
+    await until(this.servesUntilMs);
+    this.state.enter('draining');
+    const startMs = performance.now();
+    const deadlineMs = startMs + this.options.drainDeadlineMs - ENDING_MS;
+    const empty = Promise.all([this.alarmRegistry.whenEmpty(), this.rawDataRegistry.whenEmpty()]);
+    const windowMs = Math.min(this.options.drainWindowMs, this.options.drainDeadlineMs / 2);
+    const portions = planDepartures<Client>([[...this.alarmRegistry.all()], [...this.rawDataRegistry.all()]], windowMs);
+    this.announce(portions);
+    await this.closeInPortions(portions, startMs, empty);
+    await this.closeTheSlow(deadlineMs, empty);
+    for (const client of this.clients()) client.terminate();
+    await this.whenSaved(deadlineMs + ENDING_MS, empty);
     this.flushQueue.close();
   }
 
-  private async waitUntilEmpty(registries: readonly ClientRegistry<Client>[], deadlineMs: number): Promise<boolean> {
-    const empty = Promise.all(registries.map((registry) => registry.whenEmpty())).then(() => true);
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), deadlineMs)));
-    try {
-      return await Promise.race([empty, deadline]);
-    } finally {
-      clearTimeout(timer);
+  /** A browser that is closed without a word could not tell this from a lost network. */
+  private announce(portions: readonly Portion<Client>[]): void {
+    for (const { departures } of portions) {
+      for (const { client, retryAfterMs } of departures) {
+        if (client.identity.format !== WireFormat.pushV1) continue;
+        client.offer(Frame.text(serverMessage('drain', { retryAfterMs })));
+      }
     }
+    this.flushQueue.flushSoon();
+  }
+
+  /** Everybody is first written what was pushed to them. Whoever was on the way in when this began goes with the last. */
+  private async closeInPortions(
+    portions: readonly Portion<Client>[],
+    startMs: number,
+    empty: Promise<unknown>,
+  ): Promise<void> {
+    for (const { startsAfterMs, departures } of portions) {
+      if (await isBefore(empty, startMs + startsAfterMs)) return;
+      for (const { client } of departures) client.drain(CloseCodes.drain);
+    }
+    for (const client of this.clients()) client.drain(CloseCodes.drain);
+  }
+
+  /** After half of what is left of the time whoever is too slow for that is closed all the same. */
+  private async closeTheSlow(deadlineMs: number, empty: Promise<unknown>): Promise<void> {
+    if (await isBefore(empty, (performance.now() + deadlineMs) / 2)) return;
+    for (const client of this.clients()) client.close(CloseCodes.drain);
+    if (await isBefore(empty, deadlineMs)) return;
+    this.logger.warn('some clients did not close before the drain deadline and are cut');
+  }
+
+  /** What clients have acknowledged until their end is stored before the stores are closed. */
+  private async whenSaved(deadlineMs: number, empty: Promise<unknown>): Promise<void> {
+    const saved = empty.then(() => this.alarmRegistry.whenSaved());
+    if (await isBefore(saved, deadlineMs)) return;
+    this.logger.warn('some acknowledgements could not be stored before the drain deadline: those alarms come again');
+  }
+
+  private clients(): Client[] {
+    return [...this.alarmRegistry.all(), ...this.rawDataRegistry.all()];
   }
 }
 
-function clientsOf(registries: readonly ClientRegistry<Client>[]): Client[] {
-  return registries.flatMap((registry) => [...registry.all()]);
+async function until(atMs: number): Promise<void> {
+  const leftMs = atMs - performance.now();
+  if (leftMs > 0) await sleep(leftMs);
+}
+
+/** Waits until the promise resolves, at the latest until then; whether it has. */
+async function isBefore(promise: Promise<unknown>, atMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, atMs - performance.now()), false);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), expired]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,8 +1,11 @@
 import { Injectable } from '@nestjs/common';
 
-export type NodePhase = 'starting' | 'serving' | 'draining';
+/** `leaving`: still serves, and is to be taken out by the load balancer. */
+export type NodePhase = 'starting' | 'serving' | 'leaving' | 'draining';
 
-/** Whether this node takes connections: not before the application has started, and not once it shuts down. */
+const PHASES: readonly NodePhase[] = ['starting', 'serving', 'leaving', 'draining'];
+
+/** Where this node is between its start and its end. */
 @Injectable()
 export class NodeState {
   private currentPhase: NodePhase = 'starting';
@@ -11,12 +14,13 @@ export class NodeState {
     return this.currentPhase;
   }
 
+  /** Whether connections and pushes are taken: not before the application has started, and not once it drains. */
   get isServing(): boolean {
-    return this.currentPhase === 'serving';
+    return this.currentPhase === 'serving' || this.currentPhase === 'leaving';
   }
 
+  /** There is no way back. */
   enter(phase: Exclude<NodePhase, 'starting'>): void {
-    // Draining is final.
-    if (this.currentPhase !== 'draining') this.currentPhase = phase;
+    if (PHASES.indexOf(phase) > PHASES.indexOf(this.currentPhase)) this.currentPhase = phase;
   }
 }

@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client } from '../fan-out/client.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { PushOptions } from '../push.options.js';
@@ -14,7 +14,7 @@ interface Watched {
 
 /** Closes clients whose message never ends: it would hold its buffers for as long as the connection lives. */
 @Injectable()
-export class UnfinishedMessages implements OnApplicationBootstrap, OnModuleDestroy {
+export class UnfinishedMessages implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly sockets = new Map<PushSocket, Watched>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -25,7 +25,7 @@ export class UnfinishedMessages implements OnApplicationBootstrap, OnModuleDestr
     this.timer.unref();
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     clearInterval(this.timer);
   }
 

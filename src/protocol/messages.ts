@@ -53,6 +53,8 @@ export interface ServerEvents {
    * on follow. `reason`: `epoch`, the log has begun anew; `retention`, they were removed; `ahead`, the log never got so far.
    */
   gap: { requested: string; oldest: string; reason: GapReason };
+  /** The node shuts down: it closes this connection (1012), and the client connects again so long after this message. */
+  drain: { retryAfterMs: number };
   /** What the client sent was not understood or not allowed. The connection goes on. */
   exception: { code: ExceptionCode; message: string };
 }

@@ -53,6 +53,11 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
     return this.durable.acknowledge(client, cursor);
   }
 
+  /** @internal Resolves once the acknowledgements that were taken are in the store, or cannot be now. */
+  whenSaved(): Promise<void> {
+    return this.durable.whenSaved();
+  }
+
   /** @internal The connection of a durable subscription takes over from an earlier one. */
   hold(client: AlarmClient, subscription: HeldSubscription): void {
     this.durable.hold(client, subscription);

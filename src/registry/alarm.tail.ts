@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
 import { AlarmPages } from './alarm.pages.js';
 import { AlarmRegistry } from './alarm.registry.js';
@@ -11,7 +11,7 @@ const READ_AGAIN_AFTER_MS = 1000;
  * so what this node pushes takes this way too.
  */
 @Injectable()
-export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
+export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(AlarmTail.name);
   private isReading = false;
   private isBehind = false;
@@ -29,7 +29,7 @@ export class AlarmTail implements OnApplicationBootstrap, OnModuleDestroy {
     this.stopListening = this.log.onAppended(() => this.follow());
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     this.stopListening?.();
     this.stopListening = undefined;
     clearTimeout(this.retry);

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog } from '../alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE, type SubscriptionId, type SubscriptionStore } from '../alarm-log/subscription-store.js';
 import type { AlarmClient } from '../fan-out/alarm.client.js';
@@ -34,13 +34,15 @@ const EXPIRE_EVERY_MS = 10 * 60_000;
 
 /** Which connection holds which durable subscription, and the way of its acknowledgements to the store. */
 @Injectable()
-export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDestroy {
+export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(DurableSubscriptions.name);
   private readonly byId = new Map<string, Held>();
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
   private isEnded = false;
   private readonly retries = new Set<NodeJS.Timeout>();
+  /** What is on its way to the store. */
+  private readonly saves = new Set<Promise<void>>();
 
   constructor(
     @Inject(SUBSCRIPTION_STORE) private readonly store: SubscriptionStore,
@@ -53,7 +55,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
     this.timer.unref();
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     this.isEnded = true;
     clearInterval(this.timer);
     for (const retry of this.retries) clearTimeout(retry);
@@ -77,7 +79,8 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
     if (held === undefined) return;
     this.byClient.delete(client);
     if (this.byId.get(keyOf(held.id)) === held) this.byId.delete(keyOf(held.id));
-    this.store.touch(held.id, held.generation).catch((cause: unknown) => this.report('note a disconnection', cause));
+    const touched = this.store.touch(held.id, held.generation);
+    this.keep(touched.catch((cause: unknown) => this.report('note a disconnection', cause)));
   }
 
   /** What is wrong with an acknowledgement, or undefined: it is on its way to the store. */
@@ -87,8 +90,13 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
     if (epoch !== this.log.bounds().epoch || !client.hasBeenTold(offset)) return 'ackAhead';
     if (offset <= held.acknowledged) return undefined;
     held.acknowledged = offset;
-    if (!held.isSaving) void this.save(held, epoch);
+    if (!held.isSaving) this.keep(this.save(held, epoch));
     return undefined;
+  }
+
+  /** Resolves once nothing is on its way to the store. */
+  async whenSaved(): Promise<void> {
+    while (this.saves.size > 0) await Promise.all(this.saves);
   }
 
   async list(): Promise<SubscriptionInfo[]> {
@@ -109,6 +117,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
     const isDeleted = await this.store.delete(id);
     if (isDeleted) this.byId.get(keyOf(id))?.client.close(CloseCodes.forbidden);
     return isDeleted;
+  }
+
+  /** Of a promise that never rejects. */
+  private keep(save: Promise<void>): void {
+    this.saves.add(save);
+    void save.then(() => this.saves.delete(save));
   }
 
   /** One save at a time; what is acknowledged meanwhile goes with the next. */
@@ -137,7 +151,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnModuleDes
     if (this.isEnded) return;
     const retry = setTimeout(() => {
       this.retries.delete(retry);
-      if (!held.isSaving && this.byClient.has(held.client)) void this.save(held, epoch);
+      if (!held.isSaving && this.byClient.has(held.client)) this.keep(this.save(held, epoch));
     }, SAVE_AGAIN_AFTER_MS);
     this.retries.add(retry);
   }

@@ -151,11 +151,6 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return keys.filter((key) => this.router.unsubscribe(client, key));
   }
 
-  /** @internal Offers what rate limits hold back, as before a shutdown. */
-  releaseHeldBack(): void {
-    this.router.releaseHeldBack();
-  }
-
   /** The keys that a client is subscribed to, its path's own first unless it unsubscribed from that. */
   subscriptions(clientId: string): Subscription[] {
     const client = this.find(clientId);

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Principal } from '../access/principal.js';
 import { type RevocationTarget, Revocations } from '../access/revocations.js';
 import type { Client } from '../fan-out/client.js';
@@ -18,7 +18,7 @@ export class Session {
 
 /** The principals of this node's connections: ends those whose credentials have ended or were revoked. */
 @Injectable()
-export class Sessions implements OnApplicationBootstrap, OnModuleDestroy {
+export class Sessions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly byClient = new Map<Client, Session>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -33,7 +33,7 @@ export class Sessions implements OnApplicationBootstrap, OnModuleDestroy {
     this.timer.unref();
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     clearInterval(this.timer);
   }
 

@@ -133,6 +133,16 @@ describe('FlushQueue', () => {
     expect(log).toEqual([]);
   });
 
+  test('flushSoon takes raw data along with the next tick, whatever the interval', () => {
+    jest.useFakeTimers();
+    queue = new FlushQueue({ flushIntervalMs: 60_000 });
+    queue.rawData.mark(recorder('raw'));
+    queue.flushSoon();
+    expect(log).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect(log).toEqual(['raw']);
+  });
+
   test('flushAll flushes both lanes now, also what becomes dirty meanwhile, whatever the interval', () => {
     queue = new FlushQueue({ flushIntervalMs: 60_000 });
     let rounds = 0;

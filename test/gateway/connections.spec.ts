@@ -5,6 +5,7 @@ import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { WireFormat } from '../../src/fan-out/frame.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
+import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { ClientMessage } from '../../src/protocol/client-message.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
@@ -35,7 +36,7 @@ afterEach(() => {
 });
 
 function handle(_: RawDataClient, message: ClientMessage): boolean {
-  return message.event === 'subscribe' && handled.push(message) > 0;
+  return (message.event === 'subscribe' || message.event === 'ack') && handled.push(message) > 0;
 }
 
 function open(format: WireFormat): RawDataClient {
@@ -131,6 +132,27 @@ describe('a connection', () => {
     open(WireFormat.pushV1);
     send('{"event":"subscribe","ref":"r7","data":{}}');
     expect(answers()).toMatchObject([{ event: 'exception', ref: 'r7' }]);
+  });
+
+  test.each(['drains', 'closes'])('an acknowledgement is taken while the connection %s, and nothing else', (end) => {
+    const client = open(WireFormat.pushV1);
+    if (end === 'drains') {
+      registry.broadcast('x'.repeat(2000));
+      flushQueue.flushAll();
+      registry.broadcast('waits');
+    }
+    client.drain(CloseCodes.drain);
+    expect(client.state).toBe(end === 'drains' ? 'draining' : 'closing');
+    send('{"event":"subscribe","data":{"keys":[{"businessType":"dev","businessId":"2"}]}}');
+    send('{"event":"ack","data":{"id":"e.7"}}');
+    expect(handled).toEqual([{ event: 'ack', data: { id: 'e.7' } }]);
+  });
+
+  test('what floods in behind the close is not looked at', () => {
+    const client = open(WireFormat.pushV1);
+    client.close(CloseCodes.drain);
+    for (let n = 0; n < 1000; n++) send('{"event":"ack","data":{"id":"e.7"}}');
+    expect(handled.length).toBeLessThanOrEqual(2 * options.maxMessagesPerSecond);
   });
 
   test('a mark that comes back opens the window', () => {

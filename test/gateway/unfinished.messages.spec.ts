@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  unfinished.onModuleDestroy();
+  unfinished.onApplicationShutdown();
   jest.useRealTimers();
 });
 
@@ -86,7 +86,7 @@ test('a client that is gone is forgotten', () => {
 
 test('nothing runs on once the application is closed', () => {
   watch();
-  unfinished.onModuleDestroy();
+  unfinished.onApplicationShutdown();
   expect(jest.getTimerCount()).toBe(0);
 });
 

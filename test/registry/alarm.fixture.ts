@@ -162,8 +162,8 @@ export class AlarmSide {
   }
 
   close(): void {
-    this.tail.onModuleDestroy();
-    this.durable.onModuleDestroy();
+    this.tail.onApplicationShutdown();
+    this.durable.onApplicationShutdown();
     this.flushQueue.close();
   }
 }

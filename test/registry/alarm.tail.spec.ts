@@ -140,7 +140,7 @@ describe('AlarmTail', () => {
     alarmSide.tail.onApplicationBootstrap();
     await log.append([alarmOf(1)]);
     expect(await hear(1)).toEqual([1]);
-    alarmSide.tail.onModuleDestroy();
+    alarmSide.tail.onApplicationShutdown();
     await log.append([alarmOf(2)]);
     for (let turn = 0; turn < 5; turn++) await nextTurn();
     expect(heard()).toHaveLength(1);

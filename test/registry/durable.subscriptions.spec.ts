@@ -296,7 +296,7 @@ describe('a subscription that nobody uses', () => {
   test('is not looked for after the end', async () => {
     alarmSide.durable.onApplicationBootstrap();
     expect(jest.getTimerCount()).toBe(1);
-    alarmSide.durable.onModuleDestroy();
+    alarmSide.durable.onApplicationShutdown();
     expect(jest.getTimerCount()).toBe(0);
   });
 });

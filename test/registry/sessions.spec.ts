@@ -27,7 +27,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  for (const sessions of running) sessions.onModuleDestroy();
+  for (const sessions of running) sessions.onApplicationShutdown();
   jest.useRealTimers();
 });
 
@@ -86,7 +86,7 @@ describe('credentials that end', () => {
   });
 
   test('are looked at only while the application runs', () => {
-    start().onModuleDestroy();
+    start().onApplicationShutdown();
     expect(jest.getTimerCount()).toBe(0);
   });
 

@@ -31,7 +31,7 @@ export class HealthController {
   @Header('Cache-Control', 'no-store')
   ready(@Res({ passthrough: true }) response: StatusResponse): ReadinessReport {
     const { isDurable: durable, fault } = this.alarmLog;
-    const isReady = this.nodeState.isServing && fault === undefined;
+    const isReady = this.nodeState.phase === 'serving' && fault === undefined;
     if (!isReady) response.status(HttpStatus.SERVICE_UNAVAILABLE);
     return { status: isReady ? 'ok' : 'unavailable', alarmLog: { durable, fault } };
   }
