@@ -7,7 +7,9 @@ import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
 import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.js';
 import type { SubscriptionStore } from './alarm-log/subscription-store.js';
 import type { RawDataBus } from './bus/bus.js';
+import type { Cluster } from './bus/cluster.js';
 import { InProcessBus } from './bus/in-process.bus.js';
+import { InProcessCluster } from './bus/in-process.cluster.js';
 import type { Clock } from './push.clock.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { PushOptions } from './push.options.js';
@@ -16,6 +18,7 @@ interface Ports {
   readonly alarmLog: AlarmLog;
   readonly subscriptions: SubscriptionStore;
   readonly bus: RawDataBus;
+  readonly cluster: Cluster;
   /** Closes what the others share. */
   readonly close: () => Promise<void>;
 }
@@ -25,9 +28,10 @@ export class Backends implements OnApplicationShutdown {
   readonly alarmLog: AlarmLog;
   readonly subscriptions: SubscriptionStore;
   readonly bus: RawDataBus;
+  readonly cluster: Cluster;
 
   private constructor(private readonly ports: Ports) {
-    ({ alarmLog: this.alarmLog, subscriptions: this.subscriptions, bus: this.bus } = ports);
+    ({ alarmLog: this.alarmLog, subscriptions: this.subscriptions, bus: this.bus, cluster: this.cluster } = ports);
   }
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
@@ -36,6 +40,7 @@ export class Backends implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.cluster.close();
     await this.bus.close();
     await this.alarmLog.close();
     await this.subscriptions.close();
@@ -56,13 +61,13 @@ const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes 
 
 /** One process, and nothing to install. */
 async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
-  const bus = new InProcessBus();
+  const nodes = { bus: new InProcessBus(), cluster: new InProcessCluster() };
   const retention = retentionOf(options);
   if (options.alarmLogPath === '') {
     return {
       alarmLog: new MemoryAlarmLog(retention, now),
       subscriptions: new MemorySubscriptionStore(limitsOf(options), now),
-      bus,
+      ...nodes,
       close: async () => {},
     };
   }
@@ -75,7 +80,7 @@ async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
   return {
     alarmLog: await LmdbAlarmLog.open({ environment, retention, now }),
     subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options), now),
-    bus,
+    ...nodes,
     close: () => environment.close(),
   };
 }

@@ -84,6 +84,15 @@ export class SubscriptionLimitError extends PushError {
   }
 }
 
+/** Redis did not answer: nobody can say what the other nodes have. */
+export class ClusterUnavailableError extends PushError {
+  readonly code = 'clusterUnavailable';
+
+  constructor(override readonly cause: unknown) {
+    super('the other nodes cannot be asked now, since Redis does not answer: try again later');
+  }
+}
+
 /** The module's options, or the way it is set up in the application, cannot work. Thrown at boot. */
 export class PushConfigurationError extends PushError {
   readonly code = 'configuration';

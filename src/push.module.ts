@@ -12,6 +12,7 @@ import { ConnectionLimits } from './access/connection-limits.js';
 import { ALARM_LOG } from './alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
 import { RAW_DATA_BUS } from './bus/bus.js';
+import { CLUSTER } from './bus/cluster.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
 import { Connections } from './gateway/connections.js';
@@ -101,6 +102,7 @@ import { Sessions } from './registry/sessions.js';
     { provide: ALARM_LOG, inject: [Backends], useFactory: ({ alarmLog }: Backends) => alarmLog },
     { provide: SUBSCRIPTION_STORE, inject: [Backends], useFactory: ({ subscriptions }: Backends) => subscriptions },
     { provide: RAW_DATA_BUS, inject: [Backends], useFactory: ({ bus }: Backends) => bus },
+    { provide: CLUSTER, inject: [Backends], useFactory: ({ cluster }: Backends) => cluster },
     NodeState,
     GatewayRoutes,
     UpgradeGate,

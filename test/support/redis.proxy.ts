@@ -1,0 +1,64 @@
+import { once } from 'node:events';
+import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net';
+
+interface Pair {
+  readonly client: Socket;
+  readonly redis: Socket;
+  /** What the client has told Redis about itself, its name among it. */
+  greeting: string;
+}
+
+/** Between a node and Redis: connections through it can fall silent and stay open. */
+export class RedisProxy {
+  private readonly pairs = new Set<Pair>();
+
+  private constructor(private readonly server: Server) {}
+
+  static async start(redisPort: number): Promise<RedisProxy> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxy = new RedisProxy(server);
+    server.on('connection', (client) => proxy.join(client, createConnection(redisPort, '127.0.0.1')));
+    return proxy;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Connections of this name carry nothing more, in either direction; those that are made later do. */
+  silence(clientName: string): number {
+    const meant = [...this.pairs].filter(({ greeting }) => greeting.includes(clientName));
+    for (const { client, redis } of meant) {
+      client.unpipe(redis).pause();
+      redis.unpipe(client).pause();
+    }
+    return meant.length;
+  }
+
+  stop(): void {
+    this.server.close();
+    for (const { client, redis } of this.pairs) {
+      client.destroy();
+      redis.destroy();
+    }
+  }
+
+  private join(client: Socket, redis: Socket): void {
+    const pair = { client, redis, greeting: '' };
+    this.pairs.add(pair);
+    client.on('data', (chunk: Buffer) => {
+      if (pair.greeting.length < 4096) pair.greeting += chunk.toString();
+    });
+    client.pipe(redis);
+    redis.pipe(client);
+    for (const socket of [client, redis]) {
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => {
+        this.pairs.delete(pair);
+        client.destroy();
+        redis.destroy();
+      });
+    }
+  }
+}
