@@ -3,6 +3,7 @@ import { type LogLevel, type LoggerService, type NestApplicationOptions } from '
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from '../app.module.js';
+import { serveDocs } from './docs/docs.page.js';
 import type { Environment } from './environment.js';
 
 /** Largest body of a request; over it 413. */
@@ -31,5 +32,6 @@ export async function createApp(
   });
   app.useBodyParser('json', { limit: MAX_BODY_BYTES });
   app.disable('x-powered-by');
+  if (environment.hasDocs) await serveDocs(app, environment);
   return app;
 }

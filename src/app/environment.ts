@@ -183,8 +183,18 @@ export class Environment {
   @IsBoolean(BOOLEAN)
   PUSH_DEMO?: boolean;
 
+  /** The HTTP routes as a page and as OpenAPI. Absent: with PUSH_AUTH=none only. */
+  @IsOptional()
+  @AsBoolean()
+  @IsBoolean(BOOLEAN)
+  PUSH_DOCS?: boolean;
+
   get isDemo(): boolean {
     return this.PUSH_DEMO ?? this.PUSH_AUTH === 'none';
+  }
+
+  get hasDocs(): boolean {
+    return this.PUSH_DOCS ?? this.PUSH_AUTH === 'none';
   }
 }
 

@@ -133,12 +133,15 @@ describe('validateEnvironment', () => {
     expect(problemsOf({ PUSH_JWT_QUERY_TOKEN: '1' })).toEqual(['PUSH_JWT_QUERY_TOKEN must be true or false']);
   });
 
-  test('the demo is on without authentication only', () => {
-    expect(validateEnvironment({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 's'.repeat(32) }).isDemo).toBe(false);
-    expect(validateEnvironment({ PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 's'.repeat(32), PUSH_DEMO: 'true' }).isDemo).toBe(
-      true,
-    );
-    expect(validateEnvironment({ PUSH_DEMO: 'false' }).isDemo).toBe(false);
+  test.each([
+    ['the demo', 'PUSH_DEMO', 'isDemo'],
+    ['the page of the HTTP routes', 'PUSH_DOCS', 'hasDocs'],
+  ] as const)('%s is on without authentication only', (_what, variable, isOn) => {
+    const withTokens = { PUSH_AUTH: 'jwt', PUSH_JWT_SECRET: 's'.repeat(32) };
+    expect(validateEnvironment(withTokens)[isOn]).toBe(false);
+    expect(validateEnvironment({ ...withTokens, [variable]: 'true' })[isOn]).toBe(true);
+    expect(validateEnvironment({})[isOn]).toBe(true);
+    expect(validateEnvironment({ [variable]: 'false' })[isOn]).toBe(false);
   });
 
   test('certificate and key belong together', () => {

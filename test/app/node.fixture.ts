@@ -29,7 +29,7 @@ afterEach(async () => {
 /** Starts the node on a free port, with these variables as its whole environment. Ends with the test. */
 export async function startNode(variables: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   const app = await createApp(
-    validateEnvironment({ PUSH_DEMO: 'false', PUSH_ALARM_LOG_PATH: '', ...variables }),
+    validateEnvironment({ PUSH_DEMO: 'false', PUSH_DOCS: 'false', PUSH_ALARM_LOG_PATH: '', ...variables }),
     false,
   );
   const node = new TestNode(app);

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import { type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
 import { createApp } from '../../src/app/app.factory.js';
 import { hostBusinessId } from '../../src/app/demo/host.telemetry.js';
 import { validateEnvironment } from '../../src/app/environment.js';
@@ -12,26 +11,12 @@ import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { HostSampler } from '../../src/app/demo/host.sampler.js';
 import { startNode, TestNode } from '../app/node.fixture.js';
+import { describeInBrowser, launchChromium } from '../support/chromium.js';
 
-const CHROMIUM = '/usr/bin/chromium';
-const CHROMIUM_ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 /** Of the server's listening line: by then a chart has moved. */
 const MOVING_WITHIN_MS = 5000;
 // Expressions of the page, as text: the tests themselves know no DOM.
 const HAS_CHANGED = `(before) => document.querySelector('#chart-cpu canvas').toDataURL() !== before`;
-const isThere = existsSync(CHROMIUM);
-
-if (!isThere) process.stderr.write(`\n!!! ${CHROMIUM} is missing: THE DASHBOARD IS NOT TESTED IN A BROWSER !!!\n\n`);
-// In continuous integration a missing browser fails the tests instead.
-const describeInBrowser = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
 
 describeInBrowser('the dashboard in a browser', () => {
   let browser: Browser;
@@ -43,7 +28,7 @@ describeInBrowser('the dashboard in a browser', () => {
   const foreignRequests: string[] = [];
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
+    browser = await launchChromium();
   });
 
   afterAll(async () => {
@@ -173,7 +158,7 @@ describeInBrowser('the alarms of the dashboard, after a reload and after a resta
   let complaints: string[];
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
+    browser = await launchChromium();
   });
 
   afterAll(async () => {

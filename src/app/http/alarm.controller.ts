@@ -5,6 +5,11 @@ import { JsonBodyGuard } from './json-body.guard.js';
 import { PublishGuard } from './publish.guard.js';
 import { checkQueryNames, objectsFrom, type Query as PushQuery } from './push-query.js';
 
+export interface AlarmsAnswer {
+  /** One for each alarm, in their order. */
+  readonly alarms: readonly AlarmReceipt[];
+}
+
 @Controller('push/alarms')
 @UseGuards(PublishGuard, JsonBodyGuard)
 export class AlarmController {
@@ -16,7 +21,7 @@ export class AlarmController {
    * alarm over 64 KiB; 503 where the log does not confirm.
    */
   @Post()
-  async push(@Body() body: unknown, @Query() query: PushQuery): Promise<{ alarms: AlarmReceipt[] }> {
+  async push(@Body() body: unknown, @Query() query: PushQuery): Promise<AlarmsAnswer> {
     checkQueryNames(query, []);
     const alarms = objectsFrom(body) as Alarm[];
     if (Array.isArray(body)) return { alarms: await this.pushService.pushAlarms(alarms) };

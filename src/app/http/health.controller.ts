@@ -2,7 +2,11 @@ import { Controller, Get, Header, HttpStatus, Inject, Res } from '@nestjs/common
 import { ALARM_LOG, type AlarmLog } from '../../alarm-log/alarm-log.js';
 import { NodeState } from '../../gateway/node-state.js';
 
-interface ReadinessReport {
+export interface LivenessReport {
+  readonly status: 'ok';
+}
+
+export interface ReadinessReport {
   readonly status: 'ok' | 'unavailable';
   /** `durable`: alarms outlive this process. `fault`: why the log cannot take alarms now. */
   readonly alarmLog: { readonly durable: boolean; readonly fault: string | undefined };
@@ -22,7 +26,7 @@ export class HealthController {
   /** 200 as long as the process answers. */
   @Get('live')
   @Header('Cache-Control', 'no-store')
-  live(): { status: 'ok' } {
+  live(): LivenessReport {
     return { status: 'ok' };
   }
 

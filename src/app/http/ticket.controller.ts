@@ -4,6 +4,11 @@ import { type TicketAnswer, TicketOffice } from '../../gateway/ticket.office.js'
 import { InvalidPushError } from '../../push.errors.js';
 import { JsonBodyGuard } from './json-body.guard.js';
 
+export interface TicketRequest {
+  /** As it will be connected to, without query. */
+  readonly path: string;
+}
+
 @Controller('push/tickets')
 @UseGuards(JsonBodyGuard)
 export class TicketController {
@@ -20,7 +25,10 @@ export class TicketController {
     @Res({ passthrough: true }) response: ServerResponse,
     @Body() body: unknown,
   ): Promise<TicketAnswer> {
-    const path = typeof body === 'object' && body !== null ? (body as { path?: unknown }).path : undefined;
+    const path =
+      typeof body === 'object' && body !== null
+        ? (body as Partial<Record<keyof TicketRequest, unknown>>).path
+        : undefined;
     if (typeof path !== 'string') throw new InvalidPushError('path', 'must be the path that will be connected to');
     const answer = await this.ticketOffice.issue(request, path);
     if ('ticket' in answer) return answer;

@@ -1,0 +1,72 @@
+import { answer, failure, failures, type Operation, type PathItem } from './openapi.answers.js';
+
+const isLive: Operation = {
+  tags: ['node'],
+  operationId: 'isLive',
+  summary: 'Whether the process answers',
+  responses: { 200: answer('It does.', 'LivenessReport', { status: 'ok' }), ...failures({}) },
+};
+
+const isReady: Operation = {
+  tags: ['node'],
+  operationId: 'isReady',
+  summary: 'Whether this node takes clients and alarms',
+  responses: {
+    200: answer('It does.', 'ReadinessReport', { status: 'ok', alarmLog: { durable: true } }),
+    503: answer('It is starting or shutting down, or cannot store alarms.', 'ReadinessReport', {
+      status: 'unavailable',
+      alarmLog: { durable: true, fault: 'the disk is full' },
+    }),
+    ...failures({}),
+  },
+};
+
+export const NODE_PATHS: Readonly<Record<string, PathItem>> = {
+  '/health/live': { get: isLive },
+  '/health/ready': { get: isReady },
+};
+
+const text = (contentType: string) => ({ [contentType]: { schema: { type: 'string' } } });
+
+const dashboardFile: Operation = {
+  tags: ['demo'],
+  operationId: 'dashboardFile',
+  summary: 'A file of the dashboard',
+  parameters: [{ name: 'name', in: 'path', required: true, schema: { type: 'string' }, example: 'dashboard.js' }],
+  responses: {
+    200: {
+      description: 'The file.',
+      content: { ...text('text/javascript'), ...text('text/css'), ...text('image/svg+xml'), ...text('text/html') },
+    },
+    ...failures({}),
+    404: failure(404, 'The dashboard has no such file.', ['notFound', 'the dashboard has no such file']),
+  },
+};
+
+/** With `PUSH_DEMO` only. */
+export const DEMO_PATHS: Readonly<Record<string, PathItem>> = {
+  '/': {
+    get: {
+      tags: ['demo'],
+      operationId: 'dashboard',
+      summary: 'The dashboard',
+      responses: { 200: { description: 'A page.', content: text('text/html') }, ...failures({}) },
+    },
+  },
+  '/assets/{name}': { get: dashboardFile },
+  '/demo/host': {
+    get: {
+      tags: ['demo'],
+      operationId: 'demoHost',
+      summary: "The address of this machine's telemetry",
+      responses: {
+        200: answer('The address.', 'DemoHost', {
+          businessType: 'host',
+          businessId: 'plant-1',
+          isPublishKeyNeeded: false,
+        }),
+        ...failures({}),
+      },
+    },
+  },
+};
