@@ -9,9 +9,9 @@ import { ClaimsAuthorizer, PushAuthorizer } from './access/push.authorizer.js';
 import { Revocations } from './access/revocations.js';
 import { Tickets } from './access/tickets.js';
 import { ConnectionLimits } from './access/connection-limits.js';
-import { ALARM_LOG } from './alarm-log/alarm-log.js';
+import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
-import { RAW_DATA_BUS } from './bus/bus.js';
+import { RAW_DATA_BUS, type RawDataBus } from './bus/bus.js';
 import { CLUSTER } from './bus/cluster.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
@@ -28,6 +28,8 @@ import { TokenRefresh } from './gateway/token.refresh.js';
 import { UnfinishedMessages } from './gateway/unfinished.messages.js';
 import { UpgradeGate } from './gateway/upgrade.gate.js';
 import { AuditTrail } from './observe/audit.trail.js';
+import { LoopDelay } from './observe/loop.delay.js';
+import { NodeHealth } from './observe/node.health.js';
 import { Backends } from './push.backends.js';
 import { CLOCK, type Clock } from './push.clock.js';
 import { PushConfigurationError } from './push.errors.js';
@@ -104,6 +106,18 @@ import { Sessions } from './registry/sessions.js';
     { provide: RAW_DATA_BUS, inject: [Backends], useFactory: ({ bus }: Backends) => bus },
     { provide: CLUSTER, inject: [Backends], useFactory: ({ cluster }: Backends) => cluster },
     NodeState,
+    LoopDelay,
+    {
+      provide: NodeHealth,
+      inject: [PushOptions, NodeState, ALARM_LOG, RAW_DATA_BUS, LoopDelay],
+      useFactory: (
+        { readinessChecks, redisUrl }: PushOptions,
+        state: NodeState,
+        alarmLog: AlarmLog,
+        bus: RawDataBus,
+        loop: LoopDelay,
+      ) => new NodeHealth({ state, alarmLog, bus, loop, readinessChecks, isOnRedis: redisUrl !== undefined }),
+    },
     GatewayRoutes,
     UpgradeGate,
     TicketOffice,
@@ -127,6 +141,7 @@ import { Sessions } from './registry/sessions.js';
     PushOptions,
     ALARM_LOG,
     NodeState,
+    NodeHealth,
     Authenticator,
     PushAuthorizer,
     TicketOffice,

@@ -21,6 +21,7 @@ import { Authenticator } from './access/authenticator.js';
 import { createPeerReader } from './access/peer.js';
 import { PushAuthorizer } from './access/push.authorizer.js';
 import type { DeliveryMode } from './fan-out/conflating.backlog.js';
+import type { ReadinessCheck } from './observe/node.health.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { RawDatum } from './push.types.js';
 import type { ClientInfo } from './registry/client.registry.js';
@@ -290,7 +291,7 @@ export class PushOptions {
    */
   @IsArray()
   @IsIn(['alarmLog', 'redis'], { each: true })
-  readinessChecks: ('alarmLog' | 'redis')[] = ['alarmLog', 'redis'];
+  readinessChecks: ReadinessCheck[] = ['alarmLog', 'redis'];
 
   /** Alarms kept: this many, */
   @IsInt()

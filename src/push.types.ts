@@ -41,6 +41,9 @@ export interface Alarm {
   [field: string]: unknown;
 }
 
+/** `leaving`: the node still serves, and is to be taken out by the load balancer. */
+export type NodePhase = 'starting' | 'serving' | 'leaving' | 'draining';
+
 export interface AlarmReceipt {
   /** The alarm's place in the log, `<epoch>.<offset>`. */
   cursor: string;

@@ -72,7 +72,7 @@ function show({ from, to }: Import): string {
 /** Types, errors and tokens without anything concrete behind them. */
 const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts'];
 const PORTS = ['bus', 'alarm-log'];
-const TOP = ['index.ts', 'main.ts', 'app.module.ts', 'push.module.ts', 'push.backends.ts'];
+const TOP = ['index.ts', 'terminus.ts', 'main.ts', 'app.module.ts', 'push.module.ts', 'push.backends.ts'];
 const LEAVES = ['app', 'sdk', 'testing'];
 /** Leaves at the other end of the wire. */
 const CLIENTS = new Set(['sdk', 'testing']);

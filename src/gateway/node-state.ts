@@ -1,7 +1,5 @@
 import { Injectable } from '@nestjs/common';
-
-/** `leaving`: still serves, and is to be taken out by the load balancer. */
-export type NodePhase = 'starting' | 'serving' | 'leaving' | 'draining';
+import type { NodePhase } from '../push.types.js';
 
 const PHASES: readonly NodePhase[] = ['starting', 'serving', 'leaving', 'draining'];
 

@@ -10,13 +10,25 @@ const isLive: Operation = {
 const isReady: Operation = {
   tags: ['node'],
   operationId: 'isReady',
-  summary: 'Whether this node takes clients and alarms',
+  summary: 'Whether new clients are to be sent to this node',
   responses: {
-    200: answer('It does.', 'ReadinessReport', { status: 'ok', alarmLog: { durable: true } }),
-    503: answer('It is starting or shutting down, or cannot store alarms.', 'ReadinessReport', {
-      status: 'unavailable',
-      alarmLog: { durable: true, fault: 'the disk is full' },
+    200: answer('They are.', 'ReadinessReport', {
+      status: 'ok',
+      phase: 'serving',
+      alarmLog: { durable: true },
+      eventLoop: { p99Ms: 1.2, maxMs: 14.5 },
     }),
+    503: answer(
+      'It is starting or shutting down, or what PUSH_READINESS_CHECKS names is at fault.',
+      'ReadinessReport',
+      {
+        status: 'unavailable',
+        phase: 'serving',
+        alarmLog: { durable: true, fault: 'the disk is full' },
+        redis: {},
+        eventLoop: { p99Ms: 1.2, maxMs: 14.5 },
+      },
+    ),
     ...failures({}),
   },
 };

@@ -159,16 +159,28 @@ export const SCHEMAS = {
   ),
   LivenessReport: objectOf<LivenessReport>('This process answers.', { status: { enum: ['ok'] } }, {}),
   ReadinessReport: objectOf<ReadinessReport>(
-    'Whether this node takes clients and alarms.',
+    'Whether new clients are to be sent to this node, and why not.',
     {
       status: { enum: ['ok', 'unavailable'] },
+      phase: { enum: ['starting', 'serving', 'leaving', 'draining'] },
       alarmLog: objectOf<ReadinessReport['alarmLog']>(
         'The alarm log.',
         { durable: { type: 'boolean', description: 'Alarms outlive this process.' } },
         { fault: { type: 'string', description: 'Why the log cannot take alarms now.' } },
       ),
+      eventLoop: objectOf<ReadinessReport['eventLoop']>(
+        'How much later than due the event loop came to its timers in the last 10 s.',
+        { p99Ms: { type: 'number', minimum: 0 }, maxMs: { type: 'number', minimum: 0 } },
+        {},
+      ),
     },
-    {},
+    {
+      redis: objectOf<NonNullable<ReadinessReport['redis']>>(
+        'The way to the other nodes, where there are any.',
+        {},
+        { fault: { type: 'string', description: 'Why other nodes cannot be heard now.' } },
+      ),
+    },
   ),
   DemoHost: objectOf<DemoHost>(
     "The address of this machine's telemetry.",

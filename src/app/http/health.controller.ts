@@ -1,16 +1,11 @@
-import { Controller, Get, Header, HttpStatus, Inject, Res } from '@nestjs/common';
-import { ALARM_LOG, type AlarmLog } from '../../alarm-log/alarm-log.js';
-import { NodeState } from '../../gateway/node-state.js';
+import { Controller, Get, Header, HttpStatus, Res } from '@nestjs/common';
+import { type HealthReport, NodeHealth } from '../../observe/node.health.js';
 
 export interface LivenessReport {
   readonly status: 'ok';
 }
 
-export interface ReadinessReport {
-  readonly status: 'ok' | 'unavailable';
-  /** `durable`: alarms outlive this process. `fault`: why the log cannot take alarms now. */
-  readonly alarmLog: { readonly durable: boolean; readonly fault: string | undefined };
-}
+export type ReadinessReport = Omit<HealthReport, 'isReady'> & { readonly status: 'ok' | 'unavailable' };
 
 interface StatusResponse {
   status(code: number): unknown;
@@ -18,10 +13,7 @@ interface StatusResponse {
 
 @Controller('health')
 export class HealthController {
-  constructor(
-    private readonly nodeState: NodeState,
-    @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
-  ) {}
+  constructor(private readonly health: NodeHealth) {}
 
   /** 200 as long as the process answers. */
   @Get('live')
@@ -30,13 +22,12 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** 200 while this node takes clients and alarms; 503 while it starts or shuts down, or the log cannot write. */
+  /** 200 while this node is to be sent new clients; 503 while it starts or shuts down, or what readiness checks is at fault. */
   @Get('ready')
   @Header('Cache-Control', 'no-store')
   ready(@Res({ passthrough: true }) response: StatusResponse): ReadinessReport {
-    const { isDurable: durable, fault } = this.alarmLog;
-    const isReady = this.nodeState.phase === 'serving' && fault === undefined;
+    const { isReady, ...report } = this.health.report();
     if (!isReady) response.status(HttpStatus.SERVICE_UNAVAILABLE);
-    return { status: isReady ? 'ok' : 'unavailable', alarmLog: { durable, fault } };
+    return { status: isReady ? 'ok' : 'unavailable', ...report };
   }
 }

@@ -1,0 +1,1 @@
+export { PushHealthIndicator } from './observe/push.health-indicator.js';
