@@ -5,14 +5,16 @@ import { LmdbEnvironment } from './alarm-log/lmdb.environment.js';
 import { LmdbSubscriptionStore } from './alarm-log/lmdb.subscription-store.js';
 import { MemoryAlarmLog } from './alarm-log/memory.alarm-log.js';
 import { MemorySubscriptionStore } from './alarm-log/memory.subscription-store.js';
+import { RedisAlarmLog } from './alarm-log/redis.alarm-log.js';
+import { RedisSubscriptionStore } from './alarm-log/redis.subscription-store.js';
 import type { SubscriptionStore } from './alarm-log/subscription-store.js';
 import type { RawDataBus } from './bus/bus.js';
 import type { Cluster } from './bus/cluster.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
 import type { Clock } from './push.clock.js';
-import { PushConfigurationError } from './push.errors.js';
 import type { PushOptions } from './push.options.js';
+import { RedisConnection } from './redis/redis.connection.js';
 
 interface Ports {
   readonly alarmLog: AlarmLog;
@@ -36,7 +38,10 @@ export class Backends implements OnApplicationShutdown {
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
   static async open(options: PushOptions, now: Clock): Promise<Backends> {
-    return new Backends(await (options.redisUrl === undefined ? openEmbedded(options, now) : openOnRedis()));
+    const { redisUrl } = options;
+    return new Backends(
+      await (redisUrl === undefined ? openEmbedded(options, now) : openOnRedis(options, redisUrl, now)),
+    );
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -85,6 +90,29 @@ async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
   };
 }
 
-async function openOnRedis(): Promise<Ports> {
-  throw new PushConfigurationError(['redisUrl is not supported yet']);
+/** Nodes of one prefix, on one Redis. */
+async function openOnRedis(options: PushOptions, url: string, now: Clock): Promise<Ports> {
+  const logger = new Logger(Backends.name);
+  const connection = await RedisConnection.open({
+    url,
+    prefix: options.redisPrefix,
+    onError: (message) => logger.error(message),
+  });
+  try {
+    return {
+      alarmLog: await RedisAlarmLog.open({
+        connection,
+        retention: retentionOf(options),
+        requireDurable: options.requireDurableRedis,
+        onWarning: (message) => logger.warn(message),
+        now,
+      }),
+      subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
+      bus: new InProcessBus(),
+      close: async () => connection.close(),
+    };
+  } catch (cause) {
+    connection.close();
+    throw cause;
+  }
 }

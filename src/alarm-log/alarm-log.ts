@@ -21,9 +21,8 @@ export interface NewAlarm {
   readonly eventId: string | undefined;
 }
 
-/** An alarm in the log. */
-export interface AlarmEntry {
-  readonly offset: number;
+/** An alarm in the log, and its place there. */
+export interface AlarmEntry extends Cursor {
   readonly json: string;
   readonly fields: AlarmFields;
 }
@@ -47,7 +46,8 @@ export interface LogBounds {
  *
  * Guarantees: offsets are contiguous within an epoch and never used twice; an append is all or nothing; when it
  * resolves, the alarms are as safe as the backend promises (`isDurable`) and every later `read` finds them; what was
- * trimmed is told by `bounds`, never skipped in silence.
+ * trimmed is told by `bounds`, never skipped in silence. A log that has lost alarms begins anew: in another epoch, in
+ * which it keeps what is left.
  */
 export interface AlarmLog {
   /** Whether alarms outlive this process. */
@@ -74,9 +74,16 @@ export interface AlarmLog {
    */
   active(): Promise<AlarmEntry[]>;
 
+  /** As of the last answer of the store; other nodes may be further. */
   bounds(): LogBounds;
 
-  /** Calls back after entries became readable, from wherever they came. The returned function ends that. */
+  /** The bounds of now, which `bounds` gives from then on. */
+  refresh(): Promise<LogBounds>;
+
+  /**
+   * Calls back after entries became readable, from wherever they came, or the log began anew: in the same step as `bounds`
+   * tells it. The returned function ends that.
+   */
   onAppended(listener: () => void): () => void;
 
   /** Removes what the retention does not keep, and returns how many that were. */

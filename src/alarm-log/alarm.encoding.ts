@@ -49,7 +49,7 @@ export function encodeAlarm({ json, fields, eventId }: NewAlarm, offset: number,
   return stored;
 }
 
-export function decodeAlarm(stored: Buffer): AlarmEntry {
+export function decodeAlarm(stored: Buffer, epoch: string): AlarmEntry {
   const flags = flagsIn(stored);
   const text = stored.toString('utf8', TEXT_AT);
   const typeAt = stored.readUInt16LE(LENGTHS_AT);
@@ -58,6 +58,7 @@ export function decodeAlarm(stored: Buffer): AlarmEntry {
   const eventAt = conditionAt + stored.readUInt16LE(LENGTHS_AT + 6);
   const jsonAt = eventAt + stored.readUInt16LE(LENGTHS_AT + 8);
   return {
+    epoch,
     offset: stored.readDoubleLE(OFFSET_AT),
     json: text.slice(jsonAt),
     fields: {

@@ -124,7 +124,7 @@ export class LmdbAlarmLog implements AlarmLog {
     for (const { value } of this.entries.getRange({ start, end: newest + 1, limit })) {
       bytes += storedJsonBytes(value);
       if (bytes > PAGE_BYTES && page.length > 0) break;
-      page.push(decodeAlarm(value));
+      page.push(decodeAlarm(value, this.environment.epoch));
     }
     return page;
   }
@@ -133,13 +133,17 @@ export class LmdbAlarmLog implements AlarmLog {
     const offsets = Array.from(this.conditions.getRange(), ({ value }) => value).toSorted((a, b) => a - b);
     return offsets.flatMap((offset) => {
       const stored = this.entries.get(offset) ?? this.outlived.get(offset);
-      return stored === undefined ? [] : [decodeAlarm(stored)];
+      return stored === undefined ? [] : [decodeAlarm(stored, this.environment.epoch)];
     });
   }
 
   bounds(): LogBounds {
     const { oldest, newest } = this.head;
     return { epoch: this.environment.epoch, oldest, newest };
+  }
+
+  async refresh(): Promise<LogBounds> {
+    return this.bounds();
   }
 
   onAppended(listener: () => void): () => void {
@@ -223,7 +227,7 @@ export class LmdbAlarmLog implements AlarmLog {
   private storedUnder(eventId: string): AlarmEntry | undefined {
     const offset = this.offsets.get(eventId);
     const stored = offset === undefined ? undefined : this.entries.get(offset);
-    return stored === undefined ? undefined : decodeAlarm(stored);
+    return stored === undefined ? undefined : decodeAlarm(stored, this.environment.epoch);
   }
 
   private put({ offset, alarm, stored }: NewEntry, oldest: number): void {

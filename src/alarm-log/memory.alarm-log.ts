@@ -56,6 +56,10 @@ export class MemoryAlarmLog implements AlarmLog {
     return { epoch: this.epoch, oldest: this.newest - this.entries.length + this.trimmed + 1, newest: this.newest };
   }
 
+  async refresh(): Promise<LogBounds> {
+    return this.bounds();
+  }
+
   onAppended(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -83,7 +87,15 @@ export class MemoryAlarmLog implements AlarmLog {
         continue;
       }
       const offset = this.newest + added.length + 1;
-      const entry = { offset, json, fields, eventId, bytes: Buffer.byteLength(json), atMs: this.now() };
+      const entry = {
+        epoch: this.epoch,
+        offset,
+        json,
+        fields,
+        eventId,
+        bytes: Buffer.byteLength(json),
+        atMs: this.now(),
+      };
       added.push(entry);
       if (eventId !== undefined) byEventId.set(eventId, { entry, index });
       receipts.push({ cursor: { epoch: this.epoch, offset }, duplicate: false });

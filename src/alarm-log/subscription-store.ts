@@ -11,6 +11,11 @@ export interface SubscriptionId {
   readonly name: string;
 }
 
+/** Whatever is in the two, other ids have other keys. */
+export function subscriptionKey({ userName, name }: SubscriptionId): string {
+  return JSON.stringify([userName, name]);
+}
+
 export interface StoredSubscription extends SubscriptionId {
   /** Up to where the client has confirmed to have received everything. */
   readonly cursor: Cursor;
@@ -49,6 +54,12 @@ export interface SubscriptionStore {
    * connection has opened the subscription, or it was deleted.
    */
   acknowledge(id: SubscriptionId, generation: number, cursor: Cursor): Promise<boolean>;
+
+  /**
+   * Where the backend may lose what it has resolved: stores an opening again that was lost. False: a later connection has
+   * opened the subscription, or it was deleted.
+   */
+  restore?(id: SubscriptionId, generation: number, cursor: Cursor): Promise<boolean>;
 
   /** Notes that a connection ended now; nothing where a later one has opened the subscription, or it was deleted. */
   touch(id: SubscriptionId, generation: number): Promise<void>;

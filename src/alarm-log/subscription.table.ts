@@ -1,10 +1,11 @@
 import type { Cursor } from '../protocol/cursor.js';
 import { SubscriptionLimitError } from '../push.errors.js';
-import type {
-  OpenedSubscription,
-  StoredSubscription,
-  SubscriptionId,
-  SubscriptionLimits,
+import {
+  type OpenedSubscription,
+  type StoredSubscription,
+  type SubscriptionId,
+  subscriptionKey,
+  type SubscriptionLimits,
 } from './subscription-store.js';
 
 export interface SubscriptionRow extends StoredSubscription {
@@ -47,16 +48,16 @@ export class SubscriptionTable {
   open(id: SubscriptionId, start: Cursor): OpenedSubscription {
     this.check(id);
     const { userName, name } = id;
-    const known = this.rows.get(keyOf(id));
+    const known = this.rows.get(subscriptionKey(id));
     const cursor = known?.cursor ?? start;
     if (known === undefined) this.count(userName, 1);
     const generation = this.rows.nextGeneration();
-    this.rows.put(keyOf(id), { userName, name, cursor, lastSeenMs: this.now(), generation });
+    this.rows.put(subscriptionKey(id), { userName, name, cursor, lastSeenMs: this.now(), generation });
     return { cursor, generation, isNew: known === undefined };
   }
 
   check(id: SubscriptionId): void {
-    if (this.rows.get(keyOf(id)) !== undefined) return;
+    if (this.rows.get(subscriptionKey(id)) !== undefined) return;
     const { byUser, total } = this.counted();
     if ((byUser.get(id.userName) ?? 0) >= this.limits.perUser) throw new SubscriptionLimitError('user');
     if (total >= this.limits.total) throw new SubscriptionLimitError('total');
@@ -66,13 +67,13 @@ export class SubscriptionTable {
     const row = this.rowOf(id, generation);
     if (row === undefined) return false;
     const isBehind = cursor.epoch === row.cursor.epoch && cursor.offset < row.cursor.offset;
-    this.rows.put(keyOf(id), { ...row, cursor: isBehind ? row.cursor : cursor, lastSeenMs: this.now() });
+    this.rows.put(subscriptionKey(id), { ...row, cursor: isBehind ? row.cursor : cursor, lastSeenMs: this.now() });
     return true;
   }
 
   touch(id: SubscriptionId, generation: number): void {
     const row = this.rowOf(id, generation);
-    if (row !== undefined) this.rows.put(keyOf(id), { ...row, lastSeenMs: this.now() });
+    if (row !== undefined) this.rows.put(subscriptionKey(id), { ...row, lastSeenMs: this.now() });
   }
 
   list(): StoredSubscription[] {
@@ -85,9 +86,9 @@ export class SubscriptionTable {
   }
 
   delete(id: SubscriptionId): boolean {
-    if (this.rows.get(keyOf(id)) === undefined) return false;
+    if (this.rows.get(subscriptionKey(id)) === undefined) return false;
     this.count(id.userName, -1);
-    this.rows.remove(keyOf(id));
+    this.rows.remove(subscriptionKey(id));
     return true;
   }
 
@@ -99,7 +100,7 @@ export class SubscriptionTable {
   /** Deletes those of these that are still expired. */
   expire(ids: readonly SubscriptionId[], beforeMs: number, isHeld: IsHeld): number {
     const expired = ids.filter((id) => {
-      const row = this.rows.get(keyOf(id));
+      const row = this.rows.get(subscriptionKey(id));
       return row !== undefined && isExpired(row, beforeMs, isHeld);
     });
     for (const id of expired) this.delete(id);
@@ -113,7 +114,7 @@ export class SubscriptionTable {
 
   /** undefined where this opening has the subscription no more. */
   private rowOf(id: SubscriptionId, generation: number): SubscriptionRow | undefined {
-    const row = this.rows.get(keyOf(id));
+    const row = this.rows.get(subscriptionKey(id));
     return row?.generation === generation ? row : undefined;
   }
 
@@ -140,9 +141,4 @@ function addTo(counts: Counts, userName: string, change: 1 | -1): void {
   if (count > 0) counts.byUser.set(userName, count);
   else counts.byUser.delete(userName);
   counts.total += change;
-}
-
-/** Whatever is in the two, other ids have other keys. */
-function keyOf({ userName, name }: SubscriptionId): string {
-  return JSON.stringify([userName, name]);
 }

@@ -1,6 +1,11 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog } from '../alarm-log/alarm-log.js';
-import { SUBSCRIPTION_STORE, type SubscriptionId, type SubscriptionStore } from '../alarm-log/subscription-store.js';
+import {
+  SUBSCRIPTION_STORE,
+  type SubscriptionId,
+  subscriptionKey,
+  type SubscriptionStore,
+} from '../alarm-log/subscription-store.js';
 import type { AlarmClient } from '../fan-out/alarm.client.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
@@ -65,12 +70,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   hold(client: AlarmClient, { id, generation }: HeldSubscription): void {
     const held = { id, generation, client, acknowledged: 0, saved: 0, isSaving: false };
     this.byClient.set(client, held);
-    const other = this.byId.get(keyOf(id));
+    const other = this.byId.get(subscriptionKey(id));
     if (other !== undefined && other.generation > generation) {
       client.close(CloseCodes.takenOver);
       return;
     }
-    this.byId.set(keyOf(id), held);
+    this.byId.set(subscriptionKey(id), held);
     other?.client.close(CloseCodes.takenOver);
   }
 
@@ -78,7 +83,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     const held = this.byClient.get(client);
     if (held === undefined) return;
     this.byClient.delete(client);
-    if (this.byId.get(keyOf(held.id)) === held) this.byId.delete(keyOf(held.id));
+    if (this.byId.get(subscriptionKey(held.id)) === held) this.byId.delete(subscriptionKey(held.id));
     const touched = this.store.touch(held.id, held.generation);
     this.keep(touched.catch((cause: unknown) => this.report('note a disconnection', cause)));
   }
@@ -108,14 +113,14 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       cursor: formatCursor(cursor),
       behind: Math.max(0, newest - (cursor.epoch === epoch ? cursor.offset : oldest - 1)),
       lastSeenAt: new Date(lastSeenMs),
-      isConnected: this.byId.has(keyOf({ userName, name })),
+      isConnected: this.byId.has(subscriptionKey({ userName, name })),
     }));
   }
 
   /** False where there is none. A connection that has it is closed. */
   async delete(id: SubscriptionId): Promise<boolean> {
     const isDeleted = await this.store.delete(id);
-    if (isDeleted) this.byId.get(keyOf(id))?.client.close(CloseCodes.forbidden);
+    if (isDeleted) this.byId.get(subscriptionKey(id))?.client.close(CloseCodes.forbidden);
     return isDeleted;
   }
 
@@ -161,7 +166,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       // Lest one that is connected and quiet seem unused, should this process end without a word.
       await Promise.all([...this.byId.values()].map(({ id, generation }) => this.store.touch(id, generation)));
       const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
-      const count = await this.store.expire(beforeMs, (id) => this.byId.has(keyOf(id)));
+      const count = await this.store.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
       if (count > 0) this.logger.log(`${count} durable subscriptions expired`);
     } catch (cause) {
       this.report('expire durable subscriptions', cause);
@@ -171,8 +176,4 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private report(what: string, cause: unknown): void {
     this.logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
   }
-}
-
-function keyOf({ userName, name }: SubscriptionId): string {
-  return `${name}\0${userName}`;
 }

@@ -70,6 +70,8 @@ export function describeAlarmLog(
         expect(receipts).toEqual([1, 2, 3, 4, 5].map((offset) => ({ cursor: { epoch, offset }, duplicate: false })));
         expect(log.bounds()).toEqual({ epoch, oldest: 1, newest: 5 });
         expect(numbersIn(await log.read(0, 10))).toEqual([1, 2, 3, 4, 5]);
+        expect(new Set((await log.read(0, 10)).map((entry) => entry.epoch))).toEqual(new Set([epoch]));
+        expect(await log.refresh()).toEqual(log.bounds());
       });
 
       test('offsets are contiguous also when many append at the same time, and each batch stays together', async () => {

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { LmdbAlarmLog } from '../../src/alarm-log/lmdb.alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
+import { RedisAlarmLog } from '../../src/alarm-log/redis.alarm-log.js';
+import { describeWithRedis } from '../support/redis.server.js';
+import { RedisPrefix } from '../support/redis.prefix.js';
 import { describeAlarmLog } from './alarm-log.contract.js';
 
 describeAlarmLog('MemoryAlarmLog', async ({ retention, now }) => new MemoryAlarmLog(retention, now));
@@ -24,6 +27,22 @@ describeAlarmLog(
     cleanUp: () => rm(folder, { recursive: true, force: true }),
   },
 );
+
+describeWithRedis('on Redis', () => {
+  const prefix = RedisPrefix.forSuite();
+
+  describeAlarmLog(
+    'RedisAlarmLog',
+    async (options) => RedisAlarmLog.open({ connection: await prefix.begin(), ...options }),
+    {
+      reopen: async (log, options) => {
+        await log.close();
+        return RedisAlarmLog.open({ connection: await prefix.reconnect(), ...options });
+      },
+      cleanUp: async () => prefix.end(),
+    },
+  );
+});
 
 describe('MemoryAlarmLog', () => {
   const retention = { count: 1, hours: 1, bytes: 65_536 };

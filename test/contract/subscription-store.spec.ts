@@ -6,8 +6,11 @@ import { ABORT } from 'lmdb';
 import { LmdbEnvironment } from '../../src/alarm-log/lmdb.environment.js';
 import { LmdbSubscriptionStore } from '../../src/alarm-log/lmdb.subscription-store.js';
 import { MemorySubscriptionStore } from '../../src/alarm-log/memory.subscription-store.js';
+import { RedisSubscriptionStore } from '../../src/alarm-log/redis.subscription-store.js';
 import type { SubscriptionId } from '../../src/alarm-log/subscription-store.js';
 import { AlarmNotAcceptedError } from '../../src/push.errors.js';
+import { RedisPrefix } from '../support/redis.prefix.js';
+import { describeWithRedis } from '../support/redis.server.js';
 import { describeSubscriptionStore, type SubscriptionStoreOptions } from './subscription-store.contract.js';
 
 describeSubscriptionStore('MemorySubscriptionStore', async ({ limits, now }) => {
@@ -62,6 +65,22 @@ describeSubscriptionStore(
     },
   },
 );
+
+describeWithRedis('on Redis', () => {
+  const prefix = RedisPrefix.forSuite();
+
+  describeSubscriptionStore(
+    'RedisSubscriptionStore',
+    async ({ limits, now }) => new RedisSubscriptionStore(await prefix.begin(), limits, now),
+    {
+      reopen: async (store, { limits, now }) => {
+        await store.close();
+        return new RedisSubscriptionStore(await prefix.reconnect(), limits, now);
+      },
+      cleanUp: async () => prefix.end(),
+    },
+  );
+});
 
 describe('LmdbSubscriptionStore', () => {
   const start = { epoch: 'e1', offset: 0 };

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -72,7 +72,18 @@ export class RedisServer {
 
   /** Removes what the append-only file holds; to be called while it is down. */
   forget(): void {
-    rmSync(join(this.folder, 'appendonlydir'), { recursive: true, force: true });
+    rmSync(this.appendOnlyFolder, { recursive: true, force: true });
+  }
+
+  /** Keeps the append-only file as it is now, for {@link goBack}. */
+  backUp(): void {
+    cpSync(this.appendOnlyFolder, this.backupFolder, { recursive: true });
+  }
+
+  /** Has the append-only file of the last {@link backUp} again; to be called while it is down. */
+  goBack(): void {
+    this.forget();
+    cpSync(this.backupFolder, this.appendOnlyFolder, { recursive: true });
   }
 
   /** Sends one command, without any library; gives the raw reply of RESP 2, as far as one packet holds it. */
@@ -94,6 +105,14 @@ export class RedisServer {
   async stop(): Promise<void> {
     await this.kill();
     this.remove();
+  }
+
+  private get appendOnlyFolder(): string {
+    return join(this.folder, 'appendonlydir');
+  }
+
+  private get backupFolder(): string {
+    return join(this.folder, 'backup');
   }
 
   private remove(): void {

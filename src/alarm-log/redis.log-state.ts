@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto';
+import { withinMs } from '../redis/deadline.js';
+import type { RedisConnection } from '../redis/redis.connection.js';
+import { arrayOf } from '../redis/redis.reply.js';
+import type { RedisScript } from '../redis/redis.script.js';
+import type { LogBounds } from './alarm-log.js';
+import { reasonOf } from './error.facts.js';
+import { STATE_SCRIPT } from './redis.alarm-log.scripts.js';
+
+export interface LogAnswer {
+  /** Of the log when it answered. */
+  readonly epoch: string;
+  /** What the script gives behind the bounds. */
+  readonly values: readonly unknown[];
+}
+
+/** The latest epochs, whose highest offset is remembered: one of them may come back, out of a backup. */
+const MAX_KNOWN_EPOCHS = 16;
+
+/**
+ * What this node knows of the log in Redis. All scripts of the log go through here, over one link, so that answers come
+ * in the order in which Redis gave them.
+ */
+export class RedisLogState {
+  /** The alarms. */
+  readonly streamKey: string;
+  private readonly keys: readonly string[];
+  private readonly listeners = new Set<() => void>();
+  /** Of each epoch the highest offset that this node has seen; the latest epoch last. */
+  private readonly known = new Map<string, number>();
+  /** Names the log where it has to begin anew. */
+  private candidate = newEpoch();
+  private answerFault: string | undefined;
+
+  private constructor(
+    private readonly connection: RedisConnection,
+    private readonly deadlineMs: number,
+    private current: LogBounds = { epoch: '', oldest: 1, newest: 0 },
+  ) {
+    this.streamKey = connection.key('alarms');
+    const others = ['head', 'events', 'conditions', 'outlived'].map((part) => connection.key('alarms', part));
+    this.keys = [this.streamKey, ...others];
+  }
+
+  static async open(connection: RedisConnection, deadlineMs: number): Promise<RedisLogState> {
+    const state = new RedisLogState(connection, deadlineMs);
+    await state.ask(STATE_SCRIPT);
+    return state;
+  }
+
+  /** Why Redis did not answer the last time, or cannot now. */
+  get fault(): string | undefined {
+    return this.connection.commands.isUp ? this.answerFault : 'Redis is not reached';
+  }
+
+  get bounds(): LogBounds {
+    return this.current;
+  }
+
+  onAppended(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  stop(): void {
+    this.listeners.clear();
+  }
+
+  /** Runs a script of the log, whose answer has to come within the deadline. */
+  async ask(script: RedisScript, ...own: readonly (string | number)[]): Promise<LogAnswer> {
+    try {
+      return await withinMs(this.run(script, ...own), this.deadlineMs);
+    } catch (cause) {
+      this.answerFault = reasonOf(cause);
+      throw cause;
+    }
+  }
+
+  /** As {@link ask}, for whoever can wait until the link is given up. The bounds in the answer count from then on. */
+  async run(script: RedisScript, ...own: readonly (string | number)[]): Promise<LogAnswer> {
+    const known = [...this.known].flatMap(([epoch, newest]) => [epoch, String(newest)]);
+    const parameters = [this.candidate, String(this.known.size), ...known, ...own.map(String)];
+    const answer = arrayOf(await this.connection.run(script, this.keys, parameters));
+    const [epoch, oldest, newest, ...values] = answer;
+    this.answerFault = undefined;
+    this.learn({ epoch: String(epoch), oldest: Number(oldest), newest: Number(newest) });
+    return { epoch: String(epoch), values };
+  }
+
+  private learn(bounds: LogBounds): void {
+    const { epoch, newest } = bounds;
+    const isNews = epoch !== this.current.epoch || newest > this.current.newest;
+    if (epoch === this.candidate) this.candidate = newEpoch();
+    this.known.delete(epoch);
+    this.known.set(epoch, newest);
+    const [oldestKnown = epoch] = this.known.keys();
+    if (this.known.size > MAX_KNOWN_EPOCHS) this.known.delete(oldestKnown);
+    this.current = bounds;
+    if (isNews) for (const listener of this.listeners) listener();
+  }
+}
+
+function newEpoch(): string {
+  return randomBytes(9).toString('base64url');
+}
