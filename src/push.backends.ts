@@ -14,6 +14,7 @@ import { InProcessBus } from './bus/in-process.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
 import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
+import { RedisCluster } from './redis/redis.cluster.js';
 import { RedisConnection } from './redis/redis.connection.js';
 
 interface Ports {
@@ -99,6 +100,10 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
     onError: (message) => logger.error(message),
   });
   try {
+    const cluster = await RedisCluster.open({
+      connection,
+      onError: (what, cause) => logger.error(what, cause instanceof Error ? cause.stack : String(cause)),
+    });
     return {
       alarmLog: await RedisAlarmLog.open({
         connection,
@@ -109,6 +114,7 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
       }),
       subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
       bus: new InProcessBus(),
+      cluster,
       close: async () => connection.close(),
     };
   } catch (cause) {
