@@ -7,12 +7,13 @@ import type { Random } from '../support/random.js';
 import { check, type CheckReport } from './checker.js';
 import { FaultProcess } from './fault.process.js';
 import { freePort } from './free.port.js';
+import { Gateways } from './gateways.js';
 import type { ClientEvent, Profile, ProducerEvent } from './history.js';
 import { HistoryWriter, readHistory } from './history.file.js';
 import { Producer } from './producer.js';
 import { profilesOf } from './profiles.js';
 import type { ClientsApi } from './programs/clients.api.js';
-import type { GatewayApi, GatewaySettings } from './programs/gateway.api.js';
+import type { GatewaySettings } from './programs/gateway.api.js';
 import type { Programs } from './programs.js';
 
 const LOOK_AGAIN_MS = 50;
@@ -33,6 +34,8 @@ export interface FaultRunOptions {
   /** For everything that the test does. */
   readonly deadlineMs?: number;
   readonly gateway?: Pick<GatewaySettings, 'alarmRetention' | 'alarmRetentionHours' | 'inFlightBytes'>;
+  /** Absent: one node, with a log of its own. */
+  readonly nodes?: { readonly count: number; readonly redisUrl: string };
 }
 
 export interface FaultReport extends CheckReport {
@@ -40,12 +43,10 @@ export interface FaultReport extends CheckReport {
   readonly seconds: number;
 }
 
-/** A gateway, producers and clients in processes of their own, what they write down, and the faults between them. */
+/** Gateways, producers and clients in processes of their own, what they write down, and the faults between them. */
 export class FaultRun {
   private readonly startedAtMs = performance.now();
   private readonly profiles: Profile[] = [];
-  private gateway: FaultProcess<GatewayApi> | undefined;
-  private clockShiftMs = 0;
   private faults = 0;
   readonly crowd: FaultProcess<ClientsApi>;
   readonly stoppable: FaultProcess<ClientsApi>;
@@ -54,21 +55,25 @@ export class FaultRun {
   private constructor(
     private readonly options: FaultRunOptions,
     private readonly folder: string,
-    private readonly settings: GatewaySettings,
+    readonly gateways: Gateways,
+    private readonly maxUnacked: number,
   ) {
     const { programs, random, alarmsPerSecond = 100 } = options;
     this.crowd = new FaultProcess(programs.file('clients'), 'the clients');
     this.stoppable = new FaultProcess(programs.file('clients'), 'the clients that are stopped');
     const history = new HistoryWriter<ProducerEvent>(join(folder, 'producer'));
-    this.producer = new Producer(settings.port, alarmsPerSecond, random, history);
+    this.producer = new Producer(gateways.ports, alarmsPerSecond, random, history);
   }
 
   /** Runs what the test does between a start and an end, and checks what was written down. Leaves nothing behind. */
   static async during(options: FaultRunOptions, body: (run: FaultRun) => Promise<void>): Promise<FaultReport> {
     const folder = mkdtempSync(join(tmpdir(), 'push-gateway-fault-'));
-    const { alarmLogPath = join(folder, 'log'), maxUnacked = 100, gateway } = options;
-    const port = await freePort(options.random);
-    const run = new FaultRun(options, folder, { port, alarmLogPath, maxUnacked, ...gateway });
+    const { programs, alarmLogPath = join(folder, 'log'), maxUnacked = 100, gateway, nodes } = options;
+    const ports: number[] = [];
+    while (ports.length < (nodes?.count ?? 1)) ports.push(await freePort(options.random));
+    const place = nodes === undefined ? { alarmLogPath } : { redisUrl: nodes.redisUrl };
+    const gateways = new Gateways(programs, ports, { ...place, maxUnacked, ...gateway });
+    const run = new FaultRun(options, folder, gateways, maxUnacked);
     try {
       await run.start();
       // Before jest gives up, or what was started would be left behind.
@@ -79,34 +84,25 @@ export class FaultRun {
     }
   }
 
-  /** Starts the gateway; it may be killed before it listens. */
-  async startGateway(): Promise<void> {
-    const environment = { FAULT_CLOCK_SHIFT_MS: String(this.clockShiftMs) };
-    this.gateway = new FaultProcess(this.options.programs.file('gateway'), 'the gateway', environment);
-    await this.gateway.call('listen', this.settings);
+  async startGateway(node = 0): Promise<void> {
+    await this.gateways.start(node);
   }
 
-  async killGateway(): Promise<void> {
-    this.note('kill -9 of the gateway');
-    await this.gateway?.kill();
+  async killGateway(node = 0): Promise<void> {
+    this.note(`kill -9 of gateway ${node}`);
+    await this.gateways.kill(node);
   }
 
   /** Kills it also in the midst of its start. */
   async killWhileStarting(afterMs: number): Promise<void> {
-    const started = this.startGateway().then(
-      () => 'listening',
-      () => 'killed',
-    );
-    await sleep(afterMs);
-    await this.killGateway();
-    await started;
+    this.note('kill -9 of a gateway that starts');
+    await this.gateways.killWhileStarting(0, afterMs);
   }
 
-  /** The clock of the gateway, now and after restarts. */
+  /** The clock of the gateways, now and after restarts. */
   async shiftClock(ms: number): Promise<void> {
     this.note(`the clock is ${ms} ms off`);
-    this.clockShiftMs = ms;
-    await this.gateway?.call('shiftClock', ms);
+    await this.gateways.shiftClock(ms);
   }
 
   /** Resets each client's socket until each was reset so often. */
@@ -137,12 +133,13 @@ export class FaultRun {
 
   private async start(): Promise<void> {
     const { random, clients, stoppable = 0 } = this.options;
-    const { port, maxUnacked } = this.settings;
-    await this.startGateway();
+    const { maxUnacked } = this;
+    const { ports } = this.gateways;
+    await this.gateways.startAll();
     const start = async (process: FaultProcess<ClientsApi>, profiles: Profile[]) => {
       this.profiles.push(...profiles);
       mkdirSync(this.clientsFolder, { recursive: true });
-      await process.call('start', { port, folder: this.clientsFolder, profiles, seed: random.below(2 ** 32) });
+      await process.call('start', { ports, folder: this.clientsFolder, profiles, seed: random.below(2 ** 32) });
     };
     await start(this.crowd, profilesOf(random, 'crowd', clients, maxUnacked));
     await start(this.stoppable, profilesOf(random, 'stoppable', stoppable, maxUnacked));
@@ -170,8 +167,8 @@ export class FaultRun {
   private async audit(): Promise<void> {
     const auditor: Profile = { name: 'auditor', orgId: '*', replaysAll: true };
     this.profiles.push(auditor);
-    const { port } = this.settings;
-    await this.crowd.call('start', { port, folder: this.clientsFolder, profiles: [auditor], seed: 0 });
+    const { ports } = this.gateways;
+    await this.crowd.call('start', { ports, folder: this.clientsFolder, profiles: [auditor], seed: 0 });
   }
 
   private async caughtUp(): Promise<void> {
@@ -185,7 +182,7 @@ export class FaultRun {
   }
 
   private async cleanUp(): Promise<void> {
-    await Promise.all([this.gateway?.kill(), this.crowd.kill(), this.stoppable.kill()]);
+    await Promise.all([this.gateways.killAll(), this.crowd.kill(), this.stoppable.kill()]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

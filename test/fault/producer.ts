@@ -39,7 +39,8 @@ export class Producer {
   private failure: unknown;
 
   constructor(
-    private readonly port: number,
+    /** Of the gateways; each attempt takes one of them. */
+    private readonly ports: readonly number[],
     private readonly ratePerSecond: number,
     private readonly random: Random,
     private readonly history: HistoryWriter<ProducerEvent>,
@@ -148,7 +149,7 @@ export class Producer {
       const sent = request(
         {
           host: '127.0.0.1',
-          port: this.port,
+          port: this.random.pick(this.ports),
           path: '/push/alarms',
           method: 'POST',
           agent: this.agent,

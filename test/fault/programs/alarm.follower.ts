@@ -37,7 +37,7 @@ export class AlarmFollower {
 
   constructor(
     private readonly profile: Profile,
-    private readonly port: number,
+    private readonly ports: readonly number[],
     folder: string,
     private readonly random: Random,
   ) {
@@ -106,7 +106,7 @@ export class AlarmFollower {
     if (durable !== undefined) query.set('durable', name);
     if (after !== undefined) query.set('lastEventId', after);
     else if (replaysAll === true) query.set('replay', 'all');
-    return `ws://127.0.0.1:${this.port}/ws/alarm?${query}`;
+    return `ws://127.0.0.1:${this.random.pick(this.ports)}/ws/alarm?${query}`;
   }
 
   private take(socket: WebSocket, text: string, after: string | undefined): void {

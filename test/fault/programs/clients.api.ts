@@ -1,7 +1,8 @@
 import type { Profile } from '../history.js';
 
 export interface ClientsStart {
-  readonly port: number;
+  /** Of the gateways: each connection goes to one of them. */
+  readonly ports: readonly number[];
   /** Each client writes a file of its own there, named as it is. */
   readonly folder: string;
   readonly profiles: readonly Profile[];

@@ -8,9 +8,9 @@ let followers: AlarmFollower[] = [];
 let random = new Random(0);
 
 const api: ClientsApi = {
-  start: async ({ port, folder, profiles, seed }) => {
+  start: async ({ ports, folder, profiles, seed }) => {
     random = new Random(seed);
-    followers.push(...profiles.map((profile) => new AlarmFollower(profile, port, folder, random)));
+    followers.push(...profiles.map((profile) => new AlarmFollower(profile, ports, folder, random)));
   },
   reset: async (withinMs) => {
     await Promise.all(

@@ -1,6 +1,8 @@
 export interface GatewaySettings {
   readonly port: number;
-  readonly alarmLogPath: string;
+  /** One of the two: a log of its own, or several nodes. */
+  readonly alarmLogPath?: string;
+  readonly redisUrl?: string;
   readonly alarmRetention?: number;
   readonly alarmRetentionHours?: number;
   /** Small: clients fall behind and are fed from the log all the time. */
@@ -12,4 +14,6 @@ export interface GatewaySettings {
 export interface GatewayApi {
   listen(settings: GatewaySettings): Promise<void>;
   shiftClock(ms: number): Promise<void>;
+  /** In order, as on SIGTERM. */
+  shutDown(): Promise<void>;
 }
