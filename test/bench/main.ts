@@ -19,17 +19,21 @@ import { routing } from './cases/routing.case.js';
 import { slowUpgrades } from './cases/slow-upgrades.case.js';
 import { stopped } from './cases/stopped.case.js';
 import { flushWindow } from './cases/window.case.js';
+import { workers } from './cases/workers.case.js';
 import { killChildren } from './child.js';
 import { describeMachine, MachineShare } from './machine.js';
 import { type CaseReport, verdictOf } from './report.js';
 import { readSettings, type Settings, USAGE } from './settings.js';
 import { formatReport } from './table.js';
 import { removeTemporaryFolders } from './temporary.folder.js';
+import { killWorkerNodes } from './worker.node.js';
 import { RedisServer } from '../support/redis.process.js';
 
 const alarmCases: readonly BenchCase[] = [alarmAppend, alarmReplay, alarmBurst, alarmOverload, alarmLagging];
 
 const hostileCases: readonly BenchCase[] = [slowUpgrades, pingFlood, burst];
+
+const nodesCases: readonly BenchCase[] = [cluster, workers];
 
 const allCases: readonly BenchCase[] = [
   routing,
@@ -44,13 +48,14 @@ const allCases: readonly BenchCase[] = [
   compression,
   ...alarmCases,
   ...hostileCases,
-  cluster,
+  ...nodesCases,
 ];
 
 /** Names that stand for several cases. */
 const groups: ReadonlyMap<string, readonly string[]> = new Map([
   ['alarms', alarmCases.map(({ name }) => name)],
   ['hostile', hostileCases.map(({ name }) => name)],
+  ['nodes', nodesCases.map(({ name }) => name)],
 ]);
 
 interface Outcome extends Partial<CaseReport> {
@@ -84,6 +89,7 @@ async function runCase({ name, title, run }: BenchCase, settings: Settings): Pro
 
 function cleanUp(): void {
   killChildren();
+  killWorkerNodes();
   RedisServer.killAll();
   removeTemporaryFolders();
 }
