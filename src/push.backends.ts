@@ -10,6 +10,7 @@ import { RedisSubscriptionStore } from './alarm-log/redis.subscription-store.js'
 import type { SubscriptionStore } from './alarm-log/subscription-store.js';
 import type { RawDataBus } from './bus/bus.js';
 import type { Cluster } from './bus/cluster.js';
+import type { LastValueStore } from './bus/last-value.store.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
 import type { Clock } from './push.clock.js';
@@ -22,6 +23,8 @@ interface Ports {
   readonly subscriptions: SubscriptionStore;
   readonly bus: RawDataBus;
   readonly cluster: Cluster;
+  /** Undefined where there is one node only, or no values are kept. */
+  readonly lastValues: LastValueStore | undefined;
   /** Closes what the others share. */
   readonly close: () => Promise<void>;
 }
@@ -32,9 +35,14 @@ export class Backends implements OnApplicationShutdown {
   readonly subscriptions: SubscriptionStore;
   readonly bus: RawDataBus;
   readonly cluster: Cluster;
+  readonly lastValues: LastValueStore | undefined;
 
   private constructor(private readonly ports: Ports) {
-    ({ alarmLog: this.alarmLog, subscriptions: this.subscriptions, bus: this.bus, cluster: this.cluster } = ports);
+    this.alarmLog = ports.alarmLog;
+    this.subscriptions = ports.subscriptions;
+    this.bus = ports.bus;
+    this.cluster = ports.cluster;
+    this.lastValues = ports.lastValues;
   }
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
@@ -67,7 +75,7 @@ const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes 
 
 /** One process, and nothing to install. */
 async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
-  const nodes = { bus: new InProcessBus(), cluster: new InProcessCluster() };
+  const nodes = { bus: new InProcessBus(), cluster: new InProcessCluster(), lastValues: undefined };
   const retention = retentionOf(options);
   if (options.alarmLogPath === '') {
     return {
@@ -115,6 +123,7 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
       subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
       bus: new InProcessBus(),
       cluster,
+      lastValues: undefined,
       close: async () => connection.close(),
     };
   } catch (cause) {

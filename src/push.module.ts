@@ -13,7 +13,9 @@ import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
 import { RAW_DATA_BUS, type RawDataBus } from './bus/bus.js';
 import { CLUSTER } from './bus/cluster.js';
+import { LAST_VALUE_STORE } from './bus/last-value.store.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
+import { LastValues } from './fan-out/last-values.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
 import { Connections } from './gateway/connections.js';
 import { Drain } from './gateway/drain.js';
@@ -46,6 +48,7 @@ import { AlarmPlaces } from './registry/alarm.places.js';
 import { AlarmRegistry } from './registry/alarm.registry.js';
 import { AlarmTail } from './registry/alarm.tail.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
+import { RawDataCoverage } from './registry/raw-data.coverage.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
 import { Sessions } from './registry/sessions.js';
 
@@ -105,6 +108,8 @@ import { Sessions } from './registry/sessions.js';
     { provide: SUBSCRIPTION_STORE, inject: [Backends], useFactory: ({ subscriptions }: Backends) => subscriptions },
     { provide: RAW_DATA_BUS, inject: [Backends], useFactory: ({ bus }: Backends) => bus },
     { provide: CLUSTER, inject: [Backends], useFactory: ({ cluster }: Backends) => cluster },
+    { provide: LAST_VALUE_STORE, inject: [Backends], useFactory: ({ lastValues }: Backends) => lastValues },
+    { provide: LastValues, inject: [PushOptions], useFactory: (options: PushOptions) => new LastValues(options) },
     NodeState,
     LoopDelay,
     {
@@ -122,6 +127,7 @@ import { Sessions } from './registry/sessions.js';
     UpgradeGate,
     TicketOffice,
     PlainGetRoute,
+    RawDataCoverage,
     RawDataRegistry,
     AlarmRegistry,
     AlarmPages,

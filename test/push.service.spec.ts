@@ -11,9 +11,10 @@ import { EventIdConflictError, InvalidPushError, PayloadTooLargeError } from '..
 import { type PushModuleOptions, resolvePushOptions } from '../src/push.options.js';
 import { PushService } from '../src/push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../src/push.types.js';
-import { RawDataRegistry } from '../src/registry/raw-data.registry.js';
+import type { RawDataRegistry } from '../src/registry/raw-data.registry.js';
 import { Sessions } from '../src/registry/sessions.js';
 import { MemorySink } from './support/memory.sink.js';
+import { createRawData } from './registry/raw-data.fixture.js';
 
 let flushQueue: FlushQueue;
 let registry: RawDataRegistry;
@@ -24,7 +25,7 @@ let sinks: Map<string, MemorySink>;
 function start(given: PushModuleOptions = {}): void {
   const options = resolvePushOptions(given);
   flushQueue = new FlushQueue(options);
-  registry = new RawDataRegistry(options, flushQueue);
+  ({ registry } = createRawData(options, flushQueue));
   log = new MemoryAlarmLog({ count: 1000, hours: 1, bytes: 1024 * 1024 });
   service = new PushService(
     options,

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
@@ -43,9 +42,8 @@ export class AlarmGateway
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format, session, acceptsAlarm, alarmPlace } = admission;
+    const { clientId, handshake, format, session, acceptsAlarm, alarmPlace } = admission;
     if (alarmPlace === undefined) throw new Error('an alarm client was admitted without a place');
-    const clientId = randomUUID();
     const client = this.registry.createClient(
       {
         clientId,

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Inject, type OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
@@ -16,8 +15,11 @@ import {
   serverMessage,
   type SubscriptionRequest,
 } from '../protocol/messages.js';
+import { CloseCodes } from '../protocol/close-codes.js';
 import { PushOptions } from '../push.options.js';
+import { RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { ClientTurns } from './client.turns.js';
 import { type ClientHandler, Connections } from './connections.js';
 import { refOf } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
@@ -31,13 +33,18 @@ export class RawDataGateway
   implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap, ClientHandler<RawDataClient>
 {
   private server: unknown;
+  private readonly turns: ClientTurns<RawDataClient>;
 
   constructor(
     private readonly options: PushOptions,
     readonly registry: RawDataRegistry,
     private readonly connections: Connections,
     @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
-  ) {}
+    private readonly coverage: RawDataCoverage,
+  ) {
+    // As many as a client may send at once.
+    this.turns = new ClientTurns(2 * options.maxMessagesPerSecond);
+  }
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
   afterInit(server: unknown): void {
@@ -50,10 +57,9 @@ export class RawDataGateway
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
   handleConnection(socket: PushSocket, request: IncomingMessage, admission: Admission): void {
-    const { handshake, format, session } = admission;
+    const { clientId, handshake, format, session } = admission;
     const { maxFrequencyHz, snapshot, history } = admission.subscription;
     const { businessType = '', businessId = '', userName = '' } = handshake.parameters;
-    const clientId = randomUUID();
     const client = this.registry.createClient(
       {
         clientId,
@@ -71,6 +77,7 @@ export class RawDataGateway
       this.greet(client);
       this.sendSnapshot(client, { businessType, businessId, snapshot, history });
     });
+    admission.cover?.release();
   }
 
   private greet(client: RawDataClient): void {
@@ -87,22 +94,52 @@ export class RawDataGateway
   handle(client: RawDataClient, message: ClientMessage): boolean {
     switch (message.event) {
       case 'subscribe': {
-        checkKeys(message.data.keys, message.ref);
-        const result = this.registry.subscribe(client, message.data.keys);
-        client.offer(Frame.text(serverMessage('subscribed', result, refOf(message.ref))));
-        for (const key of result.keys) this.sendSnapshot(client, key);
+        const { keys } = message.data;
+        checkKeys(keys, message.ref);
+        this.inTurn(client, () => this.subscribe(client, keys, message.ref));
         return true;
       }
       case 'unsubscribe': {
-        checkKeys(message.data.keys, message.ref);
-        const keys = this.registry.unsubscribe(client, message.data.keys);
-        const answer = serverMessage('unsubscribed', { keys }, refOf(message.ref));
-        client.offer(Frame.separator(answer, belongsToAny(keys)));
+        const { keys } = message.data;
+        checkKeys(keys, message.ref);
+        this.inTurn(client, () => this.unsubscribe(client, keys, message.ref));
         return true;
       }
       default:
         return false;
     }
+  }
+
+  private inTurn(client: RawDataClient, work: () => Promise<void> | undefined): void {
+    if (!this.turns.take(client, () => (client.state === 'open' ? work() : undefined))) client.close(CloseCodes.flood);
+  }
+
+  /** Answered when it is in force on every node. */
+  private subscribe(
+    client: RawDataClient,
+    keys: SubscriptionRequest[],
+    ref: Ref | undefined,
+  ): Promise<void> | undefined {
+    const cover = this.coverage.coverKeys(this.registry.acceptable(client, keys));
+    const finish = () => {
+      if (client.state === 'open') this.answerSubscribe(client, keys, ref);
+      cover.release();
+    };
+    if (cover.ready !== undefined) return cover.ready.then(finish);
+    finish();
+    return undefined;
+  }
+
+  private answerSubscribe(client: RawDataClient, keys: SubscriptionRequest[], ref: Ref | undefined): void {
+    const result = this.registry.subscribe(client, keys);
+    client.offer(Frame.text(serverMessage('subscribed', result, refOf(ref))));
+    for (const key of result.keys) this.sendSnapshot(client, key);
+  }
+
+  private unsubscribe(client: RawDataClient, keys: readonly KeyAddress[], ref: Ref | undefined): undefined {
+    const unsubscribed = this.registry.unsubscribe(client, keys);
+    const answer = serverMessage('unsubscribed', { keys: unsubscribed }, refOf(ref));
+    client.offer(Frame.separator(answer, belongsToAny(unsubscribed)));
   }
 
   recheck(client: RawDataClient): ServerEvents['subscribed'] {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { AuthenticationError, Authenticator } from '../access/authenticator.js';
@@ -17,6 +18,7 @@ import { AuditTrail } from '../observe/audit.trail.js';
 import { SubscriptionLimitError } from '../push.errors.js';
 import { PushOptions } from '../push.options.js';
 import { type AlarmPlace, AlarmPlaces, type AlarmRequest } from '../registry/alarm.places.js';
+import { type Cover, RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { Session } from '../registry/sessions.js';
 import { parseAlarmRequest } from './alarm.query.js';
@@ -35,6 +37,8 @@ import {
 
 /** A connection that may be made. */
 export interface Admission {
+  /** Of the client to be. */
+  readonly clientId: string;
   readonly handshake: Handshake;
   readonly session: Session;
   readonly format: WireFormat;
@@ -44,6 +48,8 @@ export interface Admission {
   readonly alarmPlace: AlarmPlace | undefined;
   /** What the query of the raw-data path asks for. */
   readonly subscription: SubscriptionQuery;
+  /** Keeps in force what the raw-data client can be reached by, to be released once it is registered. */
+  readonly cover: Cover | undefined;
 }
 
 /** Has to be called once, when the connection's place is free again. */
@@ -80,6 +86,7 @@ export class UpgradeGate {
     private readonly revocations: Revocations,
     private readonly audit: AuditTrail,
     private readonly rawDataRegistry: RawDataRegistry,
+    private readonly coverage: RawDataCoverage,
     private readonly alarmPlaces: AlarmPlaces,
   ) {
     this.readPeer = createPeerReader(options.trustProxy);
@@ -140,11 +147,12 @@ export class UpgradeGate {
     const handshake: Handshake = { request, gateway: route.gateway, query, parameters, ...peer };
     const principal = await this.authenticate(handshake, kind);
     if (isRefusal(principal)) return principal;
-    const fault =
-      this.takeUserPlace(principal, place) ??
-      (await this.forbidden(principal, handshake)) ??
-      (route.gateway === 'rawData' ? this.tooLarge(parameters, asked.subscription) : undefined);
+    const fault = this.takeUserPlace(principal, place) ?? (await this.forbidden(principal, handshake));
     if (fault !== undefined) return fault;
+    const clientId = randomUUID();
+    const cover = route.gateway === 'rawData' ? this.cover(clientId, parameters, asked.subscription, place) : undefined;
+    if (cover?.ready !== undefined) await cover.ready;
+    if (cover !== undefined && this.isTooLarge(parameters, asked.subscription)) return SNAPSHOT_TOO_LARGE;
     // Whoever has gone away meanwhile must not take a durable subscription over, nor one that is refused now.
     if (!this.state.isServing || (kind === 'upgrade' && request.socket.destroyed)) return NOT_SERVING;
     const session = new Session(principal);
@@ -156,7 +164,7 @@ export class UpgradeGate {
     // Meanwhile the node may have begun to shut down, or the credentials were revoked.
     if (!this.state.isServing) return NOT_SERVING;
     if (this.revocations.isRevoked(principal)) return REVOKED;
-    return { handshake, session, format, acceptsAlarm, alarmPlace, subscription: asked.subscription };
+    return { clientId, handshake, session, format, acceptsAlarm, alarmPlace, subscription: asked.subscription, cover };
   }
 
   private async authenticate(handshake: Handshake, kind: RequestKind): Promise<Principal | Refusal> {
@@ -243,17 +251,23 @@ export class UpgradeGate {
     }
   }
 
-  /** Closing such a client for its full outbox would only make it come back for the same. */
-  private tooLarge(
+  /** Before the 101: whatever is pushed on another node once this client is told `ready` reaches it. */
+  private cover(
+    clientId: string,
+    { businessType = '', businessId = '', userName = '' }: Readonly<Record<string, string>>,
+    subscription: SubscriptionQuery,
+    place: Place,
+  ): Cover {
+    const cover = this.coverage.coverConnection({ businessType, businessId, userName, clientId, ...subscription });
+    place.onRelease(() => cover.release());
+    return cover;
+  }
+
+  private isTooLarge(
     { businessType = '', businessId = '' }: Readonly<Record<string, string>>,
     subscription: SubscriptionQuery,
-  ): Refusal | undefined {
-    if (!this.rawDataRegistry.isSnapshotTooLarge({ businessType, businessId, ...subscription })) return undefined;
-    return {
-      status: 400,
-      error: 'snapshotTooLarge',
-      message: 'the last values of this key are larger than half of an outbox: connect without snapshot and history',
-    };
+  ): boolean {
+    return this.rawDataRegistry.isSnapshotTooLarge({ businessType, businessId, ...subscription });
   }
 
   private refused(
@@ -279,8 +293,10 @@ class Place {
     this.returns = [giveBack];
   }
 
+  /** Runs at once where the place was given back already. */
   onRelease(giveBack: () => void): void {
-    this.returns.push(giveBack);
+    if (this.isReleased) giveBack();
+    else this.returns.push(giveBack);
   }
 
   release(): void {
@@ -311,6 +327,13 @@ function askedFor(
 function unauthorized(error: string, message: string): Refusal {
   return { status: 401, error, message, headers: { 'WWW-Authenticate': 'Bearer' } };
 }
+
+/** Closing such a client for its full outbox would only make it come back for the same. */
+const SNAPSHOT_TOO_LARGE: Refusal = {
+  status: 400,
+  error: 'snapshotTooLarge',
+  message: 'the last values of this key are larger than half of an outbox: connect without snapshot and history',
+};
 
 const REVOKED = unauthorized('revoked', 'these credentials were revoked: fetch new ones');
 

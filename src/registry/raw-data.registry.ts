@@ -3,21 +3,22 @@ import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
 import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
 import { Frame } from '../fan-out/frame.js';
+import type { KeptValue } from '../fan-out/kept-values.js';
 import type { Subscription } from '../fan-out/key-index.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
-import { type KeptValue, LastValues } from '../fan-out/last-values.js';
+import { LastValues } from '../fan-out/last-values.js';
 import { RawDataClient, type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { Sink } from '../fan-out/sink.js';
 import { ANY_BUSINESS_ID, type KeyAddress, type RefusedKey, type SubscriptionRequest } from '../protocol/messages.js';
 import { type DeliveryFilter, PushOptions } from '../push.options.js';
 import type { RawDatum } from '../push.types.js';
 import { clientInfo, ClientRegistry } from './client.registry.js';
+import { RawDataCoverage } from './raw-data.coverage.js';
 
 /** The clients of the raw-data gateway: fresh beats complete, so their outboxes conflate. */
 @Injectable()
 export class RawDataRegistry extends ClientRegistry<RawDataClient> {
-  private readonly router = new RawDataRouter();
-  private readonly lastValues: LastValues;
+  private readonly router: RawDataRouter;
   private readonly deliveryFilter: DeliveryFilter | undefined;
   private filterFailureCount = 0;
   private readonly clientOptions: ClientOptions;
@@ -25,14 +26,13 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   constructor(
     private readonly options: PushOptions,
     flushQueue: FlushQueue,
+    private readonly lastValues: LastValues,
+    coverage: RawDataCoverage,
   ) {
     super(new Logger(RawDataRegistry.name));
+    this.router = new RawDataRouter(coverage);
+    coverage.onNews((address, news) => this.offerNews(address, news));
     this.deliveryFilter = options.deliveryFilter;
-    this.lastValues = new LastValues({
-      history: options.history,
-      maxSeries: options.maxSnapshotSeries,
-      maxBytes: options.maxSnapshotBytes,
-    });
     this.clientOptions = {
       lane: flushQueue.rawData,
       backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, options) },
@@ -49,8 +49,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   /** Offers one push to every client that it matches; returns how many those are. */
   route(push: RawDataPush): number {
-    this.keep(push);
-    return this.router.route(push);
+    return this.keep(push) ? this.router.route(push) : 0;
   }
 
   /** The delivery filter for one datum, or undefined where there is none. One that throws lets nothing through. */
@@ -78,6 +77,12 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     keyScope: KeyScope | undefined,
   ): RawDataClient {
     return new RawDataClient(identity, sink, this.clientOptions, address, keyScope);
+  }
+
+  /** @internal The keys that {@link subscribe} would not refuse now, but for the size of their last values. */
+  acceptable(client: RawDataClient, keys: readonly SubscriptionRequest[]): SubscriptionRequest[] {
+    let room = this.options.maxSubscriptionsPerClient - this.router.subscriptionCountOf(client);
+    return keys.filter((key) => this.router.isSubscribed(client, key) || (isCovered(client, key) && (room -= 1) >= 0));
   }
 
   /** @internal Adds subscriptions; what is refused says why. A key that the client has already stays and is answered. */
@@ -176,11 +181,21 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return newest.reduce((bytes, value) => bytes + byteLength(value), 0);
   }
 
-  private keep({ frame, businessType, businessId, to, origin }: RawDataPush): void {
+  /** False where it came before, or behind a newer value of the same producer. */
+  private keep({ frame, businessType, businessId, to, origin }: RawDataPush): boolean {
     const { conflationKey, plainText: json } = frame;
     if (to !== undefined || businessId === undefined || conflationKey === undefined || this.options.history === 0)
-      return;
-    this.lastValues.keep({ businessType, businessId }, { json, conflationKey, origin });
+      return true;
+    return this.lastValues.keep({ businessType, businessId }, { json, conflationKey, origin });
+  }
+
+  /** Values that this node had missed of keys that its clients are subscribed to. */
+  private offerNews(address: { businessType: string; businessId: string }, news: readonly KeptValue[]): void {
+    for (const { json, conflationKey } of news) {
+      const frame = Frame.rawData(json, conflationKey, this.options.compression?.thresholdBytes);
+      const filter = this.deliveryFilter && this.filterFor(JSON.parse(json) as RawDatum);
+      this.router.route({ ...address, frame, filter, to: undefined, except: undefined });
+    }
   }
 
   private mayShow(client: RawDataClient, json: string): boolean {

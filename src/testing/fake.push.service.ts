@@ -3,6 +3,7 @@ import type { AppendReceipt, NewAlarm } from '../alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../alarm-log/memory.alarm-log.js';
 import { InProcessBus } from '../bus/in-process.bus.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
+import { LastValues } from '../fan-out/last-values.js';
 import type { RawDataPush } from '../fan-out/raw-data.router.js';
 import type { CloseCode } from '../protocol/close-codes.js';
 import { formatCursor } from '../protocol/cursor.js';
@@ -10,6 +11,7 @@ import { AlarmNotAcceptedError } from '../push.errors.js';
 import { PushOptions, type SeriesOf } from '../push.options.js';
 import { PushService } from '../push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../push.types.js';
+import { RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { Sessions } from '../registry/sessions.js';
 
@@ -120,7 +122,9 @@ class RecordingRegistry extends RawDataRegistry {
     options: PushOptions,
     private readonly now: () => number,
   ) {
-    super(options, new FlushQueue(options));
+    const lastValues = new LastValues(options);
+    const coverage = new RawDataCoverage(new InProcessBus(), undefined, lastValues, options);
+    super(options, new FlushQueue(options), lastValues, coverage);
   }
 
   override route({ frame, to, except }: RawDataPush): number {

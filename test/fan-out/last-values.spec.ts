@@ -3,7 +3,7 @@ import { conflationKey } from '../../src/fan-out/key.js';
 import { type LastValuesOptions, LastValues } from '../../src/fan-out/last-values.js';
 import { seeded } from '../support/random.js';
 
-const AMPLE: LastValuesOptions = { history: 3, maxSeries: 100, maxBytes: 10_000 };
+const AMPLE: LastValuesOptions = { history: 3, maxSnapshotSeries: 100, maxSnapshotBytes: 10_000 };
 
 const at = (businessType: string, businessId: string) => ({ businessType, businessId });
 
@@ -84,7 +84,7 @@ describe('the last values', () => {
 
 describe('the bounds', () => {
   test('over the count the least recently pushed series goes', () => {
-    const values = new TestValues({ maxSeries: 2 });
+    const values = new TestValues({ maxSnapshotSeries: 2 });
     values.keep('dev', '1', 'a', '1');
     values.keep('dev', '2', 'a', '2');
     values.keep('dev', '1', 'a', '3');
@@ -96,7 +96,7 @@ describe('the bounds', () => {
   });
 
   test('to be read does not keep a series', () => {
-    const values = new TestValues({ maxSeries: 2 });
+    const values = new TestValues({ maxSnapshotSeries: 2 });
     values.keep('dev', '1', 'a', '1');
     values.keep('dev', '2', 'a', '2');
     expect(values.of('dev', '1')).toEqual([['1']]);
@@ -105,7 +105,7 @@ describe('the bounds', () => {
   });
 
   test('over the bytes as many of the least recently pushed go as have to', () => {
-    const values = new TestValues({ maxBytes: 100 });
+    const values = new TestValues({ maxSnapshotBytes: 100 });
     values.keep('dev', '1', 'a', 'x'.repeat(30));
     values.keep('dev', '2', 'a', 'x'.repeat(30));
     values.keep('dev', '3', 'a', 'x'.repeat(30));
@@ -121,7 +121,7 @@ describe('the bounds', () => {
   });
 
   test('a value that is larger than all there may be is not kept', () => {
-    const values = new TestValues({ maxBytes: 100 });
+    const values = new TestValues({ maxSnapshotBytes: 100 });
     values.keep('dev', '1', 'a', 'x'.repeat(101));
     expect([values.values.seriesCount, values.values.byteLength]).toEqual([0, 0]);
     values.keep('dev', '1', 'a', '1');
@@ -137,7 +137,7 @@ describe('the bounds', () => {
   test(
     'hold whatever is pushed, and what is kept is what a list of all pushes says',
     seeded((random) => {
-      const options = { history: 3, maxSeries: 12, maxBytes: 300 };
+      const options = { history: 3, maxSnapshotSeries: 12, maxSnapshotBytes: 300 };
       const values = new TestValues(options);
       let model: { address: string; series: string; values: string[] }[] = [];
       for (let n = 0; n < 5000; n++) {
@@ -151,7 +151,7 @@ describe('the bounds', () => {
         const kept = [...(known?.values ?? []), json].slice(-options.history);
         model = [...model.filter((each) => each !== known), { address, series, values: kept }];
         const bytes = () => model.flatMap((each) => each.values).join('').length;
-        while (model.length > options.maxSeries || bytes() > options.maxBytes) model.shift();
+        while (model.length > options.maxSnapshotSeries || bytes() > options.maxSnapshotBytes) model.shift();
         expect(values.values.seriesCount).toBe(model.length);
         expect(values.values.byteLength).toBe(bytes());
         const wanted = model.filter((each) => each.address === address).map((each) => each.values);

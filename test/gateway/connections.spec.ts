@@ -8,10 +8,11 @@ import type { PushSocket } from '../../src/gateway/push.socket.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { ClientMessage } from '../../src/protocol/client-message.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
-import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { Session } from '../../src/registry/sessions.js';
 import { MemorySink } from '../support/memory.sink.js';
 import { createConnections } from './connections.fixture.js';
+import { createRawData } from '../registry/raw-data.fixture.js';
 
 let options: PushOptions;
 let flushQueue: FlushQueue;
@@ -24,7 +25,7 @@ beforeEach(() => {
   Logger.overrideLogger(false);
   options = resolvePushOptions({ inFlightBytes: 1024 });
   flushQueue = new FlushQueue(options);
-  registry = new RawDataRegistry(options, flushQueue);
+  ({ registry } = createRawData(options, flushQueue));
   socket = new EventEmitter();
   sink = new MemorySink();
   handled = [];

@@ -4,8 +4,9 @@ import type { Client } from '../../src/fan-out/client.js';
 import { WireFormat } from '../../src/fan-out/frame.js';
 import { Heartbeat } from '../../src/gateway/heartbeat.js';
 import { resolvePushOptions } from '../../src/push.options.js';
-import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { AlarmSide } from '../registry/alarm.fixture.js';
+import { createRawData } from '../registry/raw-data.fixture.js';
 import { MemorySink, Opcode } from '../support/memory.sink.js';
 
 const INTERVAL_MS = 25_000;
@@ -20,7 +21,7 @@ beforeEach(() => {
   Logger.overrideLogger(false);
   const options = resolvePushOptions({ heartbeatIntervalMs: INTERVAL_MS, heartbeatTimeoutMs: TIMEOUT_MS });
   alarmSide = new AlarmSide();
-  rawData = new RawDataRegistry(options, alarmSide.flushQueue);
+  rawData = createRawData(options, alarmSide.flushQueue).registry;
   heartbeat = new Heartbeat(options, rawData, alarmSide.registry);
   heartbeat.onApplicationBootstrap();
 });

@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { InProcessBus } from '../../src/bus/in-process.bus.js';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { ClaimsAuthorizer } from '../../src/access/push.authorizer.js';
 import { conflationKey } from '../../src/fan-out/key.js';
+import { LastValues } from '../../src/fan-out/last-values.js';
 import type { PushTarget, RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import { RawDataGateway } from '../../src/gateway/raw-data.gateway.js';
@@ -11,6 +14,7 @@ import type { Admission } from '../../src/gateway/upgrade.gate.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { KeyAddress, SubscriptionRequest } from '../../src/protocol/messages.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
+import { RawDataCoverage } from '../../src/registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { Session } from '../../src/registry/sessions.js';
 import { createConnections } from '../gateway/connections.fixture.js';
@@ -186,9 +190,11 @@ export class RatesAndSnapshotsModel {
       maxSubscriptionsPerClient: MAX_SUBSCRIPTIONS,
       maxMessagesPerSecond: 100_000,
     });
-    this.registry = new RegistryInMemory(this.options, this.flushQueue);
+    const lastValues = new LastValues(this.options);
+    const coverage = new RawDataCoverage(new InProcessBus(), undefined, lastValues, this.options);
+    this.registry = new RegistryInMemory(this.options, this.flushQueue, lastValues, coverage);
     const { connections } = createConnections(this.options);
-    this.gateway = new RawDataGateway(this.options, this.registry, connections, new ClaimsAuthorizer());
+    this.gateway = new RawDataGateway(this.options, this.registry, connections, new ClaimsAuthorizer(), coverage);
   }
 
   run(): void {
@@ -309,6 +315,7 @@ export class RatesAndSnapshotsModel {
     const sink = (registry.nextSink = new MemorySink());
     this.note(`${name} of ${userName} connects on ${isPushV1 ? 'push.v1' : 'plain'} to ${JSON.stringify(key)}`);
     const admission = {
+      clientId: randomUUID(),
       handshake: { parameters: { businessType, businessId, userName }, remoteAddress: '127.0.0.1' },
       format: isPushV1 ? WireFormat.pushV1 : WireFormat.plain,
       session: new Session({}),

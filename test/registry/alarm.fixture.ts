@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { AlarmEntry, AlarmFields, NewAlarm } from '../../src/alarm-log/alarm-log.js';
@@ -153,7 +154,8 @@ export class AlarmSide {
     const socket = new EventEmitter();
     const sink = new MemorySink();
     this.registry.nextSink = sink;
-    const admission = { handshake: { remoteAddress: '' }, session: new Session({}), format, acceptsAlarm, alarmPlace };
+    const handshake = { remoteAddress: '' };
+    const admission = { clientId: randomUUID(), handshake, session: new Session({}), format, acceptsAlarm, alarmPlace };
     const request = { socket: new EventEmitter() } as unknown as IncomingMessage;
     this.gateway.handleConnection(socket as unknown as PushSocket, request, admission as unknown as Admission);
     const { lastClient: client } = this.registry;

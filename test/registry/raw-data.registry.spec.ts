@@ -7,8 +7,9 @@ import type { KeyScope } from '../../src/fan-out/key-scope.js';
 import { rawDataKey } from '../../src/fan-out/key.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import { resolvePushOptions } from '../../src/push.options.js';
-import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { MemorySink } from '../support/memory.sink.js';
+import { createRawData } from './raw-data.fixture.js';
 
 let registry: RawDataRegistry;
 let flushQueue: FlushQueue;
@@ -18,7 +19,7 @@ let clients: Map<string, RawDataClient>;
 beforeEach(() => {
   Logger.overrideLogger(false);
   flushQueue = new FlushQueue({ flushIntervalMs: 0 });
-  registry = new RawDataRegistry(resolvePushOptions({ maxSubscriptionsPerClient: 5 }), flushQueue);
+  ({ registry } = createRawData(resolvePushOptions({ maxSubscriptionsPerClient: 5 }), flushQueue));
   sinks = new Map();
   clients = new Map();
 });
