@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import ts from 'typescript';
 import { JwtAuthenticator } from '../src/access/jwt.authenticator.js';
@@ -9,66 +8,14 @@ import { Environment } from '../src/app/environment.js';
 import { CloseCodes } from '../src/protocol/close-codes.js';
 import { parseCursor } from '../src/protocol/cursor.js';
 import { PushOptions } from '../src/push.options.js';
+import { column, ROOT, section, table, textOf, unquoted, withoutComments } from './support/documents.js';
+import { filesIn, membersOf, sourceFile, wordsOf } from './support/sources.js';
 
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const DOCUMENTS = ['README.md', 'SECURITY.md', 'docs/PROTOCOL.md', 'docs/OPERATIONS.md'];
 
-const textOf = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 const readme = textOf('README.md');
 const protocol = textOf('docs/PROTOCOL.md');
 const operations = textOf('docs/OPERATIONS.md');
-
-/** What begins with `#` in a block of code is no heading. */
-const withoutComments = (document: string) =>
-  document.replaceAll(/^ *```.*?^ *```/gms, (block) => block.replaceAll(/^#/gm, ' #'));
-
-/** What stands under a heading, up to the next one of its level or above. */
-function section(document: string, heading: string): string {
-  const lines = withoutComments(document).split('\n');
-  const start = lines.indexOf(heading);
-  if (start < 0) throw new Error(`there is no heading ${heading}`);
-  const level = heading.indexOf(' ');
-  const isEnd = (line: string) => /^#+ /.test(line) && line.indexOf(' ') <= level;
-  const length = lines.slice(start + 1).findIndex(isEnd);
-  return lines.slice(start + 1, length < 0 ? undefined : start + 1 + length).join('\n');
-}
-
-function cellsOf(line: string): string[] {
-  return line
-    .split(/(?<!\\)\|/)
-    .slice(1, -1)
-    .map((cell) => cell.trim());
-}
-
-/** The rows of the table whose first columns have these titles, each a list of its cells. */
-function table(text: string, ...titles: string[]): string[][] {
-  const lines = text.split('\n');
-  const start = lines.findIndex((line) => titles.every((title, index) => cellsOf(line)[index] === title));
-  if (start < 0) throw new Error(`there is no table of ${titles.join(', ')}`);
-  const rows = lines.slice(start + 2);
-  const length = rows.findIndex((line) => !line.startsWith('|'));
-  return rows.slice(0, length < 0 ? undefined : length).map(cellsOf);
-}
-
-const unquoted = (cell = '') => cell.replaceAll('`', '');
-const column = (rows: readonly string[][], index = 0) => rows.map((row) => unquoted(row[index]));
-
-function sourceFile(path: string): ts.SourceFile {
-  return ts.createSourceFile(path, textOf(path), ts.ScriptTarget.ES2023, true);
-}
-
-const messages = sourceFile('src/protocol/messages.ts');
-
-/** An interface's members, each with its type where that is written. */
-function membersOf(name: string, source = messages): { name: string; type: ts.TypeNode | undefined }[] {
-  const found = source.statements.find(
-    (node): node is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(node) && node.name.text === name,
-  );
-  if (found === undefined) throw new Error(`there is no interface ${name}`);
-  return found.members
-    .filter((member) => ts.isPropertySignature(member))
-    .map((member) => ({ name: member.name.getText(source), type: member.type }));
-}
 
 /** `{ a, b? }` of an object type, `{}` of one without members; undefined where the data are the application's. */
 function shapeOf(type: ts.TypeNode | undefined): string | undefined {
@@ -78,23 +25,6 @@ function shapeOf(type: ts.TypeNode | undefined): string | undefined {
     .filter((member) => ts.isPropertySignature(member))
     .map((member) => `${member.name.getText()}${member.questionToken === undefined ? '' : '?'}`);
   return `{ ${names.join(', ')} }`;
-}
-
-/** The strings of a union type. */
-function wordsOf(name: string, source = messages): string[] {
-  const found = source.statements.find(
-    (node): node is ts.TypeAliasDeclaration => ts.isTypeAliasDeclaration(node) && node.name.text === name,
-  );
-  if (found === undefined || !ts.isUnionTypeNode(found.type)) throw new Error(`there is no union ${name}`);
-  return found.type.types.map((type) => type.getText(source).replaceAll("'", ''));
-}
-
-function filesIn(folder: string): string[] {
-  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
-    const path = `${folder}/${entry.name}`;
-    if (entry.isDirectory()) return filesIn(path);
-    return path.endsWith('.ts') ? [path] : [];
-  });
 }
 
 const sources = filesIn('src');

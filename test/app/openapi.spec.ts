@@ -1,8 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { partFault } from '../../src/fan-out/key.js';
-import { faultsOf, isObject, type Json, type JsonObject, pointedAt, resolved } from '../support/json-schema.js';
-import { objectIn, openApi, operations } from '../support/openapi.js';
+import {
+  faultsOf,
+  isObject,
+  type Json,
+  type JsonObject,
+  pointedAt,
+  resolved,
+  objectIn,
+} from '../support/json-schema.js';
+import { openApi, operations } from '../support/openapi.js';
 
 const components = objectIn(openApi['components']);
 

@@ -3,8 +3,8 @@ import { ALARM_LOG, type AlarmLog } from '../../src/alarm-log/alarm-log.js';
 import { NodeState } from '../../src/gateway/node-state.js';
 import { AlarmNotAcceptedError } from '../../src/push.errors.js';
 import { type Sending, startNode, type TestNode } from '../app/node.fixture.js';
-import { faultsOf } from '../support/json-schema.js';
-import { objectIn, operations, WITH_ALL } from '../support/openapi.js';
+import { faultsOf, objectIn } from '../support/json-schema.js';
+import { operations, WITH_ALL } from '../support/openapi.js';
 import { PushClient } from '../support/push.client.js';
 import { secondsFromNow, signToken, TEST_SECRET } from '../support/tokens.js';
 

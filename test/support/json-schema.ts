@@ -8,6 +8,9 @@ export interface JsonObject {
 export const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** Empty where it is none. */
+export const objectIn = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});
+
 /** What a JSON pointer of a document, as `#/components/schemas/Alarm`, points at. */
 export function pointedAt(document: JsonObject, pointer: string): Json {
   const found = pointer

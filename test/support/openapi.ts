@@ -1,14 +1,12 @@
 import { openApiDocument } from '../../src/app/docs/openapi.document.js';
 import { validateEnvironment } from '../../src/app/environment.js';
-import { isObject, type Json, type JsonObject, resolved } from './json-schema.js';
+import { type JsonObject, objectIn, resolved } from './json-schema.js';
 
 /** Of a node that has everything on. */
 export const WITH_ALL = { PUSH_DEMO: 'true', PUSH_DOCS: 'true' };
 
 /** As it is served. */
 export const openApi = JSON.parse(JSON.stringify(openApiDocument(validateEnvironment(WITH_ALL)))) as JsonObject;
-
-export const objectIn = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});
 
 export interface Documented {
   readonly method: string;
