@@ -179,6 +179,21 @@ describe('asyncapi.yaml says what the code says', () => {
     expect(messagesOf('send', 'plain').toSorted()).toEqual(['plainAlarm', 'plainRawDatum', 'text']);
   });
 
+  test('of the messages that PROTOCOL.md shows', () => {
+    const lines = [...textOf('docs/PROTOCOL.md').matchAll(/^(?:[<>] )?(\{ ?"event": ?".*\})/gm)];
+    const shown = lines
+      .map(([, text = '']) => text)
+      .filter((text) => !text.includes('{…'))
+      .map((text) => JSON.parse(text) as JsonObject);
+    const faults = shown.flatMap((message) => {
+      const name = String(message['event']);
+      const schema = name === 'chat' ? 'applicationEvent' : name;
+      return faultsOf(payloadOf(schema), message).map((fault) => `${JSON.stringify(message)}: ${fault}`);
+    });
+    expect(shown.length).toBeGreaterThan(40);
+    expect(faults).toEqual([]);
+  });
+
   test('of close codes', () => {
     const documented = (asyncApi['x-closeCodes'] as JsonObject[]).map(({ code, reason, after }) => ({
       code,

@@ -197,6 +197,24 @@ describe('PROTOCOL.md', () => {
     );
   });
 
+  test('what to do after every status of a refusal', () => {
+    const rows = table(section(protocol, '### After a refusal'), 'status', 'after it');
+    const refused = table(section(protocol, '## Refusals before the upgrade'), 'status', 'error').map(
+      ([status]) => status,
+    );
+    expect(rows.flatMap(([statuses = '']) => statuses.split(', ')).toSorted()).toEqual(
+      [...new Set(refused)].toSorted(),
+    );
+    const words = wordsOf('AfterClose', sourceFile('src/protocol/close-codes.ts'));
+    expect(rows.map(([, word]) => word).filter((word) => !words.includes(word ?? ''))).toEqual([]);
+  });
+
+  test('what a client does on every event', () => {
+    const rows = table(section(protocol, '## A client, step by step').replaceAll(/^ {3}/gm, ''), 'on', 'does');
+    const events = membersOf('ServerEvents').map(({ name }) => name);
+    expect(column(rows)).toEqual([...events, 'anything else']);
+  });
+
   test('every refusal of a ticket', () => {
     expect(refusalsOf('### Tickets', '`error` of a ticket')).toEqual(refusalsIn([TICKET_OFFICE]));
   });
