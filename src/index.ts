@@ -36,11 +36,13 @@ export { CLOCK } from './push.clock.js';
 export type { Clock } from './push.clock.js';
 export {
   AlarmNotAcceptedError,
+  ClusterUnavailableError,
   EventIdConflictError,
   InvalidPushError,
   PayloadTooLargeError,
   PushConfigurationError,
   PushError,
+  RevocationNotStoredError,
   SubscriptionLimitError,
 } from './push.errors.js';
 export { PushModule } from './push.module.js';
@@ -55,5 +57,6 @@ export { NodeHealth } from './observe/node.health.js';
 export type { HealthReport, ReadinessCheck } from './observe/node.health.js';
 export { AlarmRegistry } from './registry/alarm.registry.js';
 export type { SubscriptionInfo } from './registry/durable.subscriptions.js';
+export type { DisconnectTarget } from './registry/sessions.js';
 export { RawDataRegistry } from './registry/raw-data.registry.js';
 export type { ClientConnected, ClientDisconnected, ClientInfo, ClientSent } from './registry/client.registry.js';

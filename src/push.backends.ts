@@ -1,4 +1,8 @@
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { MemoryRevocations } from './access/memory.revocations.js';
+import { MemoryTickets } from './access/memory.tickets.js';
+import type { Revocations } from './access/revocations.js';
+import type { Tickets } from './access/tickets.js';
 import type { AlarmLog } from './alarm-log/alarm-log.js';
 import { LmdbAlarmLog } from './alarm-log/lmdb.alarm-log.js';
 import { LmdbEnvironment } from './alarm-log/lmdb.environment.js';
@@ -17,6 +21,8 @@ import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
 import { RedisCluster } from './redis/redis.cluster.js';
 import { RedisConnection } from './redis/redis.connection.js';
+import { RedisRevocations } from './redis/redis.revocations.js';
+import { RedisTickets } from './redis/redis.tickets.js';
 
 interface Ports {
   readonly alarmLog: AlarmLog;
@@ -25,6 +31,8 @@ interface Ports {
   readonly cluster: Cluster;
   /** Undefined where there is one node only, or no values are kept. */
   readonly lastValues: LastValueStore | undefined;
+  readonly tickets: Tickets;
+  readonly revocations: Revocations;
   /** Closes what the others share. */
   readonly close: () => Promise<void>;
 }
@@ -36,6 +44,8 @@ export class Backends implements OnApplicationShutdown {
   readonly bus: RawDataBus;
   readonly cluster: Cluster;
   readonly lastValues: LastValueStore | undefined;
+  readonly tickets: Tickets;
+  readonly revocations: Revocations;
 
   private constructor(private readonly ports: Ports) {
     this.alarmLog = ports.alarmLog;
@@ -43,6 +53,8 @@ export class Backends implements OnApplicationShutdown {
     this.bus = ports.bus;
     this.cluster = ports.cluster;
     this.lastValues = ports.lastValues;
+    this.tickets = ports.tickets;
+    this.revocations = ports.revocations;
   }
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
@@ -54,6 +66,7 @@ export class Backends implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.revocations.close();
     await this.cluster.close();
     await this.bus.close();
     await this.alarmLog.close();
@@ -73,15 +86,28 @@ const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes 
   bytes: alarmRetentionBytes,
 });
 
+const keptMsOf = ({ revocationHours }: PushOptions) => revocationHours * 3_600_000;
+
+/** What is between nodes, where there is one. */
+function withoutOthers(options: PushOptions, now: Clock): Omit<Ports, 'alarmLog' | 'subscriptions' | 'close'> {
+  return {
+    bus: new InProcessBus(),
+    cluster: new InProcessCluster(),
+    lastValues: undefined,
+    tickets: new MemoryTickets(now),
+    revocations: new MemoryRevocations(keptMsOf(options), now),
+  };
+}
+
 /** One process, and nothing to install. */
 async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
-  const nodes = { bus: new InProcessBus(), cluster: new InProcessCluster(), lastValues: undefined };
+  const others = withoutOthers(options, now);
   const retention = retentionOf(options);
   if (options.alarmLogPath === '') {
     return {
       alarmLog: new MemoryAlarmLog(retention, now),
       subscriptions: new MemorySubscriptionStore(limitsOf(options), now),
-      ...nodes,
+      ...others,
       close: async () => {},
     };
   }
@@ -94,7 +120,7 @@ async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
   return {
     alarmLog: await LmdbAlarmLog.open({ environment, retention, now }),
     subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options), now),
-    ...nodes,
+    ...others,
     close: () => environment.close(),
   };
 }
@@ -108,10 +134,9 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
     onError: (message) => logger.error(message),
   });
   try {
-    const cluster = await RedisCluster.open({
-      connection,
-      onError: (what, cause) => logger.error(what, cause instanceof Error ? cause.stack : String(cause)),
-    });
+    const onError = (what: string, cause: unknown) =>
+      logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
+    const cluster = await RedisCluster.open({ connection, onError });
     return {
       alarmLog: await RedisAlarmLog.open({
         connection,
@@ -124,6 +149,8 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
       bus: new InProcessBus(),
       cluster,
       lastValues: undefined,
+      tickets: new RedisTickets(connection, { now }),
+      revocations: await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError, now }),
       close: async () => connection.close(),
     };
   } catch (cause) {

@@ -84,6 +84,20 @@ export class SubscriptionLimitError extends PushError {
   }
 }
 
+/**
+ * Redis did not confirm a revocation. It counts on this node, and is stored as soon as Redis is back; until then other nodes
+ * may not know of it, and a restart of this one forgets it.
+ */
+export class RevocationNotStoredError extends PushError {
+  readonly code = 'revocationNotStored';
+
+  constructor(override readonly cause: unknown) {
+    super(
+      'the revocation counts on this node only until Redis has stored it: do not restart this node, and look at Redis',
+    );
+  }
+}
+
 /** Redis did not answer: nobody can say what the other nodes have. */
 export class ClusterUnavailableError extends PushError {
   readonly code = 'clusterUnavailable';

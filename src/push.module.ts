@@ -6,8 +6,8 @@ import { withoutTokens } from './access/bearer.token.js';
 import { ExistingAuthenticator, ExistingAuthorizer } from './access/existing.js';
 import { GuardedAuthorizer } from './access/guarded.authorizer.js';
 import { ClaimsAuthorizer, PushAuthorizer } from './access/push.authorizer.js';
-import { Revocations } from './access/revocations.js';
-import { Tickets } from './access/tickets.js';
+import { REVOCATIONS } from './access/revocations.js';
+import { TICKETS } from './access/tickets.js';
 import { ConnectionLimits } from './access/connection-limits.js';
 import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
@@ -88,12 +88,6 @@ import { Sessions } from './registry/sessions.js';
       inject: [PushAuthorizer],
       useFactory: (authorizer: PushAuthorizer) => new GuardedAuthorizer(authorizer, reportAuthorizer),
     },
-    {
-      provide: Revocations,
-      inject: [PushOptions, CLOCK],
-      useFactory: ({ revocationHours }: PushOptions, now: Clock) => new Revocations(revocationHours * 3_600_000, now),
-    },
-    { provide: Tickets, inject: [CLOCK], useFactory: (now: Clock) => new Tickets(now) },
     AuditTrail,
     Sessions,
     TokenRefresh,
@@ -110,6 +104,8 @@ import { Sessions } from './registry/sessions.js';
     { provide: CLUSTER, inject: [Backends], useFactory: ({ cluster }: Backends) => cluster },
     { provide: LAST_VALUE_STORE, inject: [Backends], useFactory: ({ lastValues }: Backends) => lastValues },
     { provide: LastValues, inject: [PushOptions], useFactory: (options: PushOptions) => new LastValues(options) },
+    { provide: TICKETS, inject: [Backends], useFactory: ({ tickets }: Backends) => tickets },
+    { provide: REVOCATIONS, inject: [Backends], useFactory: ({ revocations }: Backends) => revocations },
     NodeState,
     LoopDelay,
     {

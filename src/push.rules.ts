@@ -45,6 +45,16 @@ function checkTarget(to: PushTarget | undefined): void {
   }
 }
 
+/** Throws {@link InvalidPushError} unless exactly one of these names holds a text: what is absent never means everybody. */
+export function checkIsOneOf(target: object, names: readonly string[]): void {
+  checkIsObject(target, 'the target');
+  const [[name, value] = [], ...others] = Object.entries(target).filter(([, each]) => each !== undefined);
+  if (name === undefined || !names.includes(name) || others.length > 0) {
+    throw new InvalidPushError('the target', `must be one of ${names.map((each) => `{ ${each} }`).join(', ')}`);
+  }
+  if (typeof value !== 'string' || value === '') throw new InvalidPushError(name, 'must be a text that is not empty');
+}
+
 /** Throws {@link InvalidPushError} where a field that the gateway reads is not usable. */
 export function checkAlarm(alarm: Alarm): void {
   checkIsObject(alarm, 'the alarm');

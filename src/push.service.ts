@@ -10,6 +10,7 @@ import { InvalidPushError, PayloadTooLargeError } from './push.errors.js';
 import { PushOptions } from './push.options.js';
 import {
   checkAlarm,
+  checkIsOneOf,
   checkPushOptions,
   checkRawDatum,
   defaultSeriesOf,
@@ -20,7 +21,7 @@ import {
 import type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
 import { assertCloseArguments } from './registry/client.registry.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
-import { type RevocationTarget, Sessions } from './registry/sessions.js';
+import { type DisconnectTarget, type RevocationTarget, Sessions } from './registry/sessions.js';
 
 type CloseArguments = Pick<CloseCode, 'code' | 'reason'>;
 
@@ -83,19 +84,24 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /**
-   * Closes a user's connections to this node with 4403 (stop), or with the close code given; returns how many. The user may
-   * connect again: to prevent that, {@link revoke}.
+   * Closes a user's connections, or one by its clientId, on whichever node, with 4403 (stop) or the close code given. Returns
+   * how many **this node** closed; the others are told, and one that cannot be reached in that moment does not hear of it.
+   * The user may connect again: to prevent that, {@link revoke}.
    */
-  disconnect({ userName }: { userName: string }, closeCode: CloseArguments = CloseCodes.forbidden): number {
+  disconnect(target: DisconnectTarget, closeCode: CloseArguments = CloseCodes.forbidden): number {
+    checkIsOneOf(target, ['userName', 'clientId']);
     assertCloseArguments(closeCode.code, closeCode.reason);
-    return this.sessions.disconnect(userName, closeCode);
+    return this.sessions.disconnect(target, closeCode);
   }
 
   /**
-   * Ends the sessions of a user, or of one token (its `jti`), at once with 4401; returns how many. Credentials that were
-   * issued before are refused from now on, for `revocationHours`.
+   * Ends the sessions of a user, or of one token (its `jti`), at once with 4401, on all nodes. Credentials that were issued
+   * before are refused from now on, for `revocationHours`. Resolves to how many sessions **this node** ended, with Redis once
+   * it is stored there: then no node misses it and no restart forgets it. Rejects with RevocationNotStoredError where Redis
+   * does not confirm; it counts on this node all the same, and is stored later.
    */
-  revoke(target: RevocationTarget): number {
+  async revoke(target: RevocationTarget): Promise<number> {
+    checkIsOneOf(target, ['userName', 'tokenId']);
     return this.sessions.revoke(target);
   }
 

@@ -85,7 +85,7 @@ const ARROWS: Record<string, readonly string[]> = {
   'alarm-log': ['protocol', 'fan-out', 'redis', ...ROOT_WORDS],
   access: ['protocol', 'fan-out', ...ROOT_WORDS],
   observe: ['protocol', 'fan-out', ...ROOT_WORDS],
-  redis: ['protocol', 'fan-out', ...PORTS, ...ROOT_WORDS],
+  redis: ['protocol', 'fan-out', 'access', ...PORTS, ...ROOT_WORDS],
   registry: ['fan-out', 'protocol', 'access', 'observe', ...PORTS, ...ROOT_WORDS, 'push.options.ts'],
   gateway: ['registry', 'protocol', 'access', 'fan-out', 'observe', ...ROOT_WORDS, 'push.options.ts'],
   sdk: ['protocol'],

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { InvalidPushError, PayloadTooLargeError } from '../src/push.errors.js';
 import {
   checkAlarm,
+  checkIsOneOf,
   checkPushOptions,
   checkRawDatum,
   defaultSeriesOf,
@@ -198,5 +199,29 @@ describe('the series of a datum', () => {
     [{ toString: () => 'x' }, ''],
   ])('%j is %j', (series, expected) => {
     expect(defaultSeriesOf({ businessType: 'dev', series } as RawDatum)).toBe(expected);
+  });
+});
+
+describe('whose connections end', () => {
+  const NAMES = ['userName', 'clientId'];
+
+  test('one name with a text', () => {
+    for (const target of [{ userName: 'ann' }, { clientId: 'c1' }, { userName: 'ann', clientId: undefined }]) {
+      expect(() => checkIsOneOf(target, NAMES)).not.toThrow();
+    }
+  });
+
+  test.each<[unknown, string]>([
+    [{}, 'the target'],
+    [{ userName: undefined }, 'the target'],
+    [{ userName: 'ann', clientId: 'c1' }, 'the target'],
+    [{ tokenId: 't1' }, 'the target'],
+    [{ userName: '' }, 'userName'],
+    [{ userName: null }, 'userName'],
+    [{ clientId: 7 }, 'clientId'],
+    [null, 'the target'],
+    ['ann', 'the target'],
+  ])('never everybody: %j', (target, field) => {
+    expect(fieldOf(() => checkIsOneOf(target as object, NAMES))).toBe(field);
   });
 });

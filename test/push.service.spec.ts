@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
-import { Revocations } from '../src/access/revocations.js';
+import { MemoryRevocations } from '../src/access/memory.revocations.js';
+import { InProcessCluster } from '../src/bus/in-process.cluster.js';
 import { InProcessBus } from '../src/bus/in-process.bus.js';
 import type { AlarmEntry } from '../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../src/alarm-log/memory.alarm-log.js';
@@ -32,7 +33,7 @@ function start(given: PushModuleOptions = {}): void {
     registry,
     log,
     new InProcessBus(),
-    new Sessions(options, new Revocations(1000), Date.now),
+    new Sessions(options, new MemoryRevocations(1000), new InProcessCluster(), Date.now),
   );
   sinks = new Map();
 }
@@ -299,4 +300,13 @@ describe('pushAlarm and pushAlarms', () => {
   test.each([null, {}, 'x'])('%j is no array of alarms', async (alarms) => {
     await expect(service.pushAlarms(alarms as unknown as Alarm[])).rejects.toMatchObject({ field: 'alarms' });
   });
+});
+
+test('sessions are ended only of somebody', async () => {
+  expect(() => service.disconnect({ userName: '' })).toThrow(InvalidPushError);
+  expect(() => service.disconnect({} as { userName: string })).toThrow(InvalidPushError);
+  expect(() => service.disconnect({ clientId: 'c1' }, { code: 1005, reason: '' })).toThrow(RangeError);
+  await expect(service.revoke({} as { userName: string })).rejects.toBeInstanceOf(InvalidPushError);
+  expect(service.disconnect({ clientId: 'c1' })).toBe(0);
+  expect(await service.revoke({ tokenId: 't1' })).toBe(0);
 });

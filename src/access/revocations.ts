@@ -1,49 +1,27 @@
 import type { Principal } from './principal.js';
 
+/** Injection token of the {@link Revocations}. */
+export const REVOCATIONS = Symbol('REVOCATIONS');
+
 /** Whose sessions end: all that a user has now, or those of one token. */
 export type RevocationTarget = { readonly userName: string } | { readonly tokenId: string };
 
 /**
  * What was revoked, for as long as a token can be valid: a token of the user that was issued before, or the one token, is
- * refused. Credentials that do not say when they were issued are refused for all that time.
+ * refused. Credentials that do not say when they were issued are refused for all that time. Time is that of the node that
+ * revoked.
+ *
+ * Guarantees: what was added counts on this node from the call on, and on the others, and after restarts, as the backend
+ * says once the promise has resolved.
  */
-export class Revocations {
-  /** By user or token, oldest first: when it was revoked. */
-  private readonly revokedAtMs = new Map<string, number>();
+export interface Revocations {
+  /** Rejects with RevocationNotStoredError where only this node knows of it yet. */
+  add(target: RevocationTarget): Promise<void>;
 
-  constructor(
-    private readonly keptMs: number,
-    private readonly now: () => number = Date.now,
-  ) {}
+  isRevoked(principal: Principal): boolean;
 
-  add(target: RevocationTarget): void {
-    const key = keyOf(target);
-    this.forgetOld();
-    this.revokedAtMs.delete(key);
-    this.revokedAtMs.set(key, this.now());
-  }
+  /** Calls back after this node learned of what others revoked. The returned function ends that. */
+  onLearned(listener: () => void): () => void;
 
-  isRevoked({ userName, tokenId, issuedAt }: Principal): boolean {
-    if (this.revokedAtMs.size === 0) return false;
-    if (tokenId !== undefined && this.atMs({ tokenId }) !== undefined) return true;
-    const atMs = userName === undefined ? undefined : this.atMs({ userName });
-    // A token says in whole seconds when it was issued.
-    return atMs !== undefined && !(issuedAt !== undefined && issuedAt.getTime() > atMs);
-  }
-
-  private atMs(target: RevocationTarget): number | undefined {
-    const atMs = this.revokedAtMs.get(keyOf(target));
-    return atMs !== undefined && atMs > this.now() - this.keptMs ? atMs : undefined;
-  }
-
-  private forgetOld(): void {
-    for (const [key, atMs] of this.revokedAtMs) {
-      if (atMs > this.now() - this.keptMs) return;
-      this.revokedAtMs.delete(key);
-    }
-  }
-}
-
-function keyOf(target: RevocationTarget): string {
-  return 'tokenId' in target ? `token:${target.tokenId}` : `user:${target.userName}`;
+  close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { Injectable } from '@nestjs/common';
-import { TICKET_LIFE_MS, Tickets } from '../access/tickets.js';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { TICKET_LIFE_MS, TICKETS, type Tickets } from '../access/tickets.js';
+import type { Principal } from '../access/principal.js';
 import { GatewayRoutes } from './gateway.routes.js';
 import type { Refusal } from './refusal.js';
 import { UpgradeGate } from './upgrade.gate.js';
@@ -13,10 +14,12 @@ export interface TicketAnswer {
 /** Gives out one-time tickets to whoever could connect. */
 @Injectable()
 export class TicketOffice {
+  private readonly logger = new Logger(TicketOffice.name);
+
   constructor(
     private readonly routes: GatewayRoutes,
     private readonly gate: UpgradeGate,
-    private readonly tickets: Tickets,
+    @Inject(TICKETS) private readonly tickets: Tickets,
   ) {}
 
   /** `request` carries the credentials, `path` is the one that will be connected to, without query. */
@@ -28,13 +31,22 @@ export class TicketOffice {
     const decision = await this.gate.decide(request, route, 'get');
     if (!('admission' in decision)) return decision;
     decision.release();
-    const ticket = this.tickets.issue(decision.admission.session.principal, path);
+    const ticket = await this.ticketFor(decision.admission.session.principal, path);
     if (ticket !== undefined) return { ticket, expiresInMs: TICKET_LIFE_MS };
     return {
       status: 503,
       error: 'tickets',
-      message: 'too many tickets are open: try again later',
+      message: 'no ticket can be given out now: try again later',
       headers: { 'Retry-After': '5' },
     };
+  }
+
+  private async ticketFor(principal: Principal, path: string): Promise<string | undefined> {
+    try {
+      return await this.tickets.issue(principal, path);
+    } catch (cause) {
+      this.logger.error('no ticket could be stored', cause instanceof Error ? cause.stack : String(cause));
+      return undefined;
+    }
   }
 }

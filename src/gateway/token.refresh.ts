@@ -1,7 +1,7 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { AuthenticationError, Authenticator } from '../access/authenticator.js';
 import { withoutTokens } from '../access/bearer.token.js';
-import { Revocations } from '../access/revocations.js';
+import { REVOCATIONS, type Revocations } from '../access/revocations.js';
 import type { Client } from '../fan-out/client.js';
 import type { Ref } from '../protocol/client-message.js';
 import { type Session, Sessions } from '../registry/sessions.js';
@@ -16,7 +16,7 @@ export class TokenRefresh {
 
   constructor(
     private readonly authenticator: Authenticator,
-    private readonly revocations: Revocations,
+    @Inject(REVOCATIONS) private readonly revocations: Revocations,
     private readonly sessions: Sessions,
   ) {}
 

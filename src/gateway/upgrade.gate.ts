@@ -10,8 +10,8 @@ import { isOriginAllowed } from '../access/origin.js';
 import { createPeerReader, type Peer, type PeerReader } from '../access/peer.js';
 import type { Principal } from '../access/principal.js';
 import type { PushAuthorizer } from '../access/push.authorizer.js';
-import { Revocations } from '../access/revocations.js';
-import { Tickets } from '../access/tickets.js';
+import { REVOCATIONS, type Revocations } from '../access/revocations.js';
+import { TICKETS, type Tickets } from '../access/tickets.js';
 import { type AlarmAddress, isAlarmFor } from '../fan-out/alarm.client.js';
 import { WireFormat } from '../fan-out/frame.js';
 import { AuditTrail } from '../observe/audit.trail.js';
@@ -82,8 +82,8 @@ export class UpgradeGate {
     private readonly limits: ConnectionLimits,
     private readonly authenticator: Authenticator,
     @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
-    private readonly tickets: Tickets,
-    private readonly revocations: Revocations,
+    @Inject(TICKETS) private readonly tickets: Tickets,
+    @Inject(REVOCATIONS) private readonly revocations: Revocations,
     private readonly audit: AuditTrail,
     private readonly rawDataRegistry: RawDataRegistry,
     private readonly coverage: RawDataCoverage,
@@ -169,7 +169,7 @@ export class UpgradeGate {
 
   private async authenticate(handshake: Handshake, kind: RequestKind): Promise<Principal | Refusal> {
     try {
-      const principal = this.principalOfTicket(handshake, kind) ?? (await this.askAuthenticator(handshake));
+      const principal = (await this.principalOfTicket(handshake, kind)) ?? (await this.askAuthenticator(handshake));
       if (!this.revocations.isRevoked(principal)) return principal;
       return REVOKED;
     } catch (cause) {
@@ -177,17 +177,17 @@ export class UpgradeGate {
         if (cause.status === 401) return unauthorized(cause.reason, cause.message);
         return { status: cause.status, error: cause.reason, message: cause.message };
       }
-      this.logger.error(`the authenticator failed: ${describe(cause)}`);
+      this.logger.error(`authentication failed: ${describe(cause)}`);
       return { status: 503, error: 'authentication', message: 'authentication is not available now: try again later' };
     }
   }
 
   /** A plain GET asks only, and does not use a ticket up. */
-  private principalOfTicket({ query, request }: Handshake, kind: RequestKind): Principal | undefined {
+  private async principalOfTicket({ query, request }: Handshake, kind: RequestKind): Promise<Principal | undefined> {
     const ticket = query.get('ticket');
     if (ticket === null) return undefined;
     const path = request.url?.split('?', 1)[0] ?? '';
-    const principal = kind === 'get' ? this.tickets.look(ticket, path) : this.tickets.redeem(ticket, path);
+    const principal = await (kind === 'get' ? this.tickets.look(ticket, path) : this.tickets.redeem(ticket, path));
     if (principal !== undefined) return principal;
     throw new AuthenticationError(
       'ticket',

@@ -1,7 +1,9 @@
-import { Revocations, type RevocationTarget } from '../access/revocations.js';
+import { MemoryRevocations } from '../access/memory.revocations.js';
+import type { RevocationTarget } from '../access/revocations.js';
 import type { AppendReceipt, NewAlarm } from '../alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../alarm-log/memory.alarm-log.js';
 import { InProcessBus } from '../bus/in-process.bus.js';
+import { InProcessCluster } from '../bus/in-process.cluster.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
 import { LastValues } from '../fan-out/last-values.js';
 import type { RawDataPush } from '../fan-out/raw-data.router.js';
@@ -13,7 +15,7 @@ import { PushService } from '../push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../push.types.js';
 import { RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
-import { Sessions } from '../registry/sessions.js';
+import { type DisconnectTarget, Sessions } from '../registry/sessions.js';
 
 /** A raw datum that was pushed. */
 export interface RecordedRawDatum extends PushRawDataOptions {
@@ -35,7 +37,10 @@ export interface RecordedAlarm {
 }
 
 export interface RecordedDisconnect extends Pick<CloseCode, 'code' | 'reason'> {
-  readonly userName: string;
+  /** Whose connections, */
+  readonly userName?: string;
+  /** or which one. */
+  readonly clientId?: string;
 }
 
 /** How many clients match a push. */
@@ -165,15 +170,15 @@ class RecordingSessions extends Sessions {
   closed = 0;
 
   constructor(options: PushOptions, now: () => number) {
-    super(options, new Revocations(options.revocationHours * 3_600_000, now), now);
+    super(options, new MemoryRevocations(options.revocationHours * 3_600_000, now), new InProcessCluster(), now);
   }
 
-  override disconnect(userName: string, { code, reason }: Pick<CloseCode, 'code' | 'reason'>): number {
-    this.disconnected.push({ userName, code, reason });
+  override disconnect(target: DisconnectTarget, { code, reason }: Pick<CloseCode, 'code' | 'reason'>): number {
+    this.disconnected.push({ ...target, code, reason });
     return this.closed;
   }
 
-  override revoke(target: RevocationTarget): number {
+  override async revoke(target: RevocationTarget): Promise<number> {
     this.revoked.push(target);
     return this.closed;
   }

@@ -2,10 +2,20 @@ import { InProcessCluster } from '../../src/bus/in-process.cluster.js';
 import { afterAll, beforeAll } from '@jest/globals';
 import { RedisCluster } from '../../src/redis/redis.cluster.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
+import { MemoryCluster } from '../support/memory.cluster.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 import { describeCluster } from './cluster.contract.js';
 
 describeCluster('InProcessCluster', { open: async () => new InProcessCluster(), isOfSeveral: false });
+
+let network = new Set<MemoryCluster>();
+describeCluster('MemoryCluster, which other tests use', {
+  open: async () => new MemoryCluster(network),
+  cleanUp: async () => {
+    network = new Set();
+  },
+  isOfSeveral: true,
+});
 
 describeWithRedis('with Redis', () => {
   let server: RedisServer;

@@ -215,7 +215,7 @@ describe.each(PLATFORMS)('sessions on %s', (platform) => {
       const old = { sub: 'ann', iat: secondsFromNow(-5) };
       const clients = [await connect(gateway, old), await connect(gateway, old, '/ws/alarm')];
       const bob = await connect(gateway, { sub: 'bob', iat: secondsFromNow(-5) }, '/ws/rowdata/meter/5/bob');
-      expect(gateway.push.revoke({ userName: 'ann' })).toBe(2);
+      expect(await gateway.push.revoke({ userName: 'ann' })).toBe(2);
       expect(gateway.push.pushRawData(at('meter', '5')).matched).toBe(1);
       for (const { closed } of clients) expect(await within(closed, 'it is closed')).toEqual(TOKEN_END);
       for (const path of [PATH, '/ws/alarm']) {
@@ -233,7 +233,7 @@ describe.each(PLATFORMS)('sessions on %s', (platform) => {
         await connect(gateway, { sub: 'ann', jti: 't1' }),
         await connect(gateway, { sub: 'ann', jti: 't2' }),
       ];
-      expect(gateway.push.revoke({ tokenId: 't1' })).toBe(1);
+      expect(await gateway.push.revoke({ tokenId: 't1' })).toBe(1);
       expect(await within(first.closed, 'it is closed')).toEqual(TOKEN_END);
       expect(await statusOf(gateway, { sub: 'ann', jti: 't1' })).toBe('revoked');
       expect(await statusOf(gateway, { sub: 'ann', jti: 't2' })).toBe(101);
@@ -256,7 +256,7 @@ describe.each(PLATFORMS)('sessions on %s', (platform) => {
       const gateway = await start({ authorizer: new Slow() });
       const status = statusOf(gateway, { sub: 'ann', iat: secondsFromNow(-5) }, `${PATH}?snapshot=true`);
       await until(() => asked === 1, 'the authorizer is asked');
-      gateway.push.revoke({ userName: 'ann' });
+      await gateway.push.revoke({ userName: 'ann' });
       decide?.(true);
       expect(await status).toBe('revoked');
     });
@@ -265,13 +265,13 @@ describe.each(PLATFORMS)('sessions on %s', (platform) => {
       const gateway = await start();
       const client = await connect(gateway, { sub: 'ann', jti: 't1' });
       await client.ask('auth', { token: await signToken({ sub: 'ann', jti: 't2' }) });
-      expect(gateway.push.revoke({ tokenId: 't1' })).toBe(0);
+      expect(await gateway.push.revoke({ tokenId: 't1' })).toBe(0);
       expect((await client.ask('subscribe', { keys: [] })).event).toBe('subscribed');
     });
 
     test('what is refused says how to go on', async () => {
       const gateway = await start();
-      gateway.push.revoke({ userName: 'ann' });
+      await gateway.push.revoke({ userName: 'ann' });
       expect(await rawUpgrade(gateway.port, { path: PATH, ...(await bearer({ sub: 'ann' })) })).toMatchObject({
         status: 401,
         headers: { 'www-authenticate': 'Bearer' },

@@ -158,7 +158,7 @@ describe('POST /push/tickets', () => {
   test('is no longer good once its user is revoked', async () => {
     const node = await startNode(WITH_JWT);
     const ticket = await ticketFor(node, PATH, await signToken({ sub: 'ann', iat: secondsFromNow(-5) }));
-    node.app.get(PushService, { strict: false }).revoke({ userName: 'ann' });
+    await node.app.get(PushService, { strict: false }).revoke({ userName: 'ann' });
     expect(await connect(node, PATH, ticket)).toMatchObject({ status: 401, json: { error: 'revoked' } });
   });
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { AuthenticationError, Authenticator } from '../../src/access/authenticator.js';
 import type { Principal } from '../../src/access/principal.js';
-import { Revocations } from '../../src/access/revocations.js';
+import { MemoryRevocations } from '../../src/access/memory.revocations.js';
+import { InProcessCluster } from '../../src/bus/in-process.cluster.js';
 import type { Client } from '../../src/fan-out/client.js';
 import type { Frame } from '../../src/fan-out/frame.js';
 import { TokenRefresh } from '../../src/gateway/token.refresh.js';
@@ -50,8 +51,8 @@ interface Answer {
 
 /** One client, and what it is answered. */
 function connect(answer: Refresh, current = ANN) {
-  const revocations = new Revocations(3_600_000);
-  const sessions = new Sessions(resolvePushOptions({}), revocations, Date.now);
+  const revocations = new MemoryRevocations(3_600_000);
+  const sessions = new Sessions(resolvePushOptions({}), revocations, new InProcessCluster(), Date.now);
   const refresh = new TokenRefresh(new Refreshing(answer), revocations, sessions);
   const answers: Answer[] = [];
   const client = {

@@ -4,7 +4,7 @@ import { ClusterUnavailableError } from '../../src/push.errors.js';
 import { RedisCluster, type RedisClusterOptions } from '../../src/redis/redis.cluster.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { Child } from '../support/child.js';
-import { until, within } from '../support/deadline.js';
+import { until, untilAsync, within } from '../support/deadline.js';
 import { RedisProxy } from '../support/redis.proxy.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
@@ -14,10 +14,7 @@ const returned = (node: RedisCluster, deadlineMs = 10_000) =>
   within(new Promise<void>((resolve) => void node.onReturned(resolve)), 'others can be reached again', deadlineMs);
 
 async function untilNodes(node: RedisCluster, count: number): Promise<void> {
-  const wait = async () => {
-    while ((await node.nodes()).length !== count) await new Promise((resolve) => setTimeout(resolve, 20));
-  };
-  await within(wait(), `there are ${count} nodes`);
+  await untilAsync(async () => (await node.nodes()).length === count, `there are ${count} nodes`);
 }
 
 /** What `to` hears of what `from` tells until it hears this one. */
@@ -100,10 +97,7 @@ describeWithRedis('RedisCluster', () => {
     const { child } = await startProcess();
     child.kill('SIGKILL');
     await node.close();
-    const untilEmpty = async () => {
-      while ((await keys()) !== '*0\r\n') await new Promise((resolve) => setTimeout(resolve, 20));
-    };
-    await within(untilEmpty(), 'nothing is left');
+    await untilAsync(async () => (await keys()) === '*0\r\n', 'nothing is left');
     expect(await keys()).toBe('*0\r\n');
   });
 

@@ -1,13 +1,21 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Principal } from '../../src/access/principal.js';
-import { Revocations } from '../../src/access/revocations.js';
+import { MemoryRevocations } from '../../src/access/memory.revocations.js';
+import type { Revocations, RevocationTarget } from '../../src/access/revocations.js';
+import { InProcessCluster } from '../../src/bus/in-process.cluster.js';
+import type { Cluster } from '../../src/bus/cluster.js';
 import type { Client, ClientState } from '../../src/fan-out/client.js';
+import { RevocationNotStoredError } from '../../src/push.errors.js';
 import { type PushModuleOptions, resolvePushOptions } from '../../src/push.options.js';
 import { Session, Sessions } from '../../src/registry/sessions.js';
+import { turn } from '../support/deadline.js';
+import { MemoryCluster } from '../support/memory.cluster.js';
 
 /** What sessions know of a client. */
 class FakeClient {
   state: ClientState = 'open';
+  constructor(readonly clientId = '') {}
+
   readonly closes: { code: number; reason: string }[] = [];
 
   close({ code, reason }: { code: number; reason: string }): void {
@@ -23,7 +31,7 @@ let running: Sessions[];
 
 beforeEach(() => {
   running = [];
-  jest.useFakeTimers({ now: NOW_MS });
+  jest.useFakeTimers({ now: NOW_MS, doNotFake: ['setImmediate', 'queueMicrotask'] });
 });
 
 afterEach(() => {
@@ -31,15 +39,25 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-function start(options: PushModuleOptions = {}): Sessions {
-  const sessions = new Sessions(resolvePushOptions(options), new Revocations(3_600_000), Date.now);
+function start(
+  options: PushModuleOptions = {},
+  cluster: Cluster = new InProcessCluster(),
+  revocations: Revocations = new MemoryRevocations(3_600_000),
+): Sessions {
+  const sessions = new Sessions(resolvePushOptions(options), revocations, cluster, Date.now);
   sessions.onApplicationBootstrap();
   running.push(sessions);
   return sessions;
 }
 
-function open(sessions: Sessions, principal: Principal): FakeClient {
-  const client = new FakeClient();
+/** Two nodes of one cluster. */
+function startTwo(): [Sessions, Sessions] {
+  const cluster = new MemoryCluster();
+  return [start({}, cluster), start({}, cluster.another())];
+}
+
+function open(sessions: Sessions, principal: Principal, clientId?: string): FakeClient {
+  const client = new FakeClient(clientId);
   sessions.open(client as unknown as Client, new Session(principal));
   return client;
 }
@@ -102,41 +120,91 @@ describe('credentials that end', () => {
 });
 
 describe('disconnect', () => {
+  const AWAY = { code: 4000, reason: 'away' };
+
   test('closes what one user has here, and counts it', () => {
     const sessions = start();
     const clients = ['ann', 'bob', 'ann', 'annabel'].map((userName) => open(sessions, { userName }));
     const anonymous = open(sessions, { isAnonymous: true });
-    expect(sessions.disconnect('ann', { code: 4000, reason: 'away' })).toBe(2);
+    expect(sessions.disconnect({ userName: 'ann' }, AWAY)).toBe(2);
     expect(clients.map(({ closes }) => closes.length)).toEqual([1, 0, 1, 0]);
-    expect(clients[0]?.closes).toEqual([{ code: 4000, reason: 'away' }]);
+    expect(clients[0]?.closes).toEqual([AWAY]);
     expect(anonymous.closes).toEqual([]);
-    expect(sessions.disconnect('ann', { code: 4000, reason: 'away' })).toBe(0);
-    expect(sessions.disconnect('carl', { code: 4000, reason: 'away' })).toBe(0);
+    expect(sessions.disconnect({ userName: 'ann' }, AWAY)).toBe(0);
+    expect(sessions.disconnect({ userName: 'carl' }, AWAY)).toBe(0);
+  });
+
+  test('closes one connection by its clientId', () => {
+    const sessions = start();
+    const clients = ['c1', 'c2', ''].map((clientId) => open(sessions, { userName: 'ann' }, clientId));
+    expect(sessions.disconnect({ clientId: 'c2' }, AWAY)).toBe(1);
+    expect(clients.map(({ closes }) => closes)).toEqual([[], [AWAY], []]);
+  });
+
+  test('reaches the other nodes, which are not counted', async () => {
+    const [here, there] = startTwo();
+    const [own, other] = [open(here, { userName: 'ann' }, 'c1'), open(there, { userName: 'ann' }, 'c2')];
+    const bob = open(there, { userName: 'bob' }, 'c3');
+    expect(here.disconnect({ userName: 'ann' }, AWAY)).toBe(1);
+    expect(here.disconnect({ clientId: 'c3' }, { code: 4001, reason: '' })).toBe(0);
+    await turn();
+    expect([own, other, bob].map(({ closes }) => closes)).toEqual([[AWAY], [AWAY], [{ code: 4001, reason: '' }]]);
   });
 });
 
 describe('revoke', () => {
-  test('of a user ends all that is older, not what is newer', () => {
+  test('of a user ends all that is older, not what is newer', async () => {
     const sessions = start();
     const old = open(sessions, { userName: 'ann', issuedAt: new Date(NOW_MS - 1000) });
     const undated = open(sessions, { userName: 'ann' });
     const fresh = open(sessions, { userName: 'ann', issuedAt: new Date(NOW_MS + 1000) });
     const bob = open(sessions, { userName: 'bob', issuedAt: new Date(0) });
-    expect(sessions.revoke({ userName: 'ann' })).toBe(2);
+    expect(await sessions.revoke({ userName: 'ann' })).toBe(2);
     expect([old, undated, fresh, bob].map(({ closes }) => closes)).toEqual([[TOKEN], [TOKEN], [], []]);
   });
 
-  test('of a token ends the sessions of that one', () => {
+  test('of a token ends the sessions of that one', async () => {
     const sessions = start();
     const clients = ['t1', 't2', 't1'].map((tokenId) => open(sessions, { userName: 'ann', tokenId }));
-    expect(sessions.revoke({ tokenId: 't1' })).toBe(2);
+    expect(await sessions.revoke({ tokenId: 't1' })).toBe(2);
     expect(clients.map(({ closes }) => closes.length)).toEqual([1, 0, 1]);
   });
 
-  test('while an upgrade is on its way ends it as it begins', () => {
+  test('while an upgrade is on its way ends it as it begins', async () => {
     const sessions = start();
-    sessions.revoke({ userName: 'ann' });
+    await sessions.revoke({ userName: 'ann' });
     expect(open(sessions, { userName: 'ann', issuedAt: new Date(NOW_MS - 1) }).closes).toEqual([TOKEN]);
     expect(open(sessions, { userName: 'ann', issuedAt: new Date(NOW_MS + 1000) }).closes).toEqual([]);
+  });
+
+  test('that cannot be stored counts here all the same', async () => {
+    class Unstored extends MemoryRevocations {
+      override async add(target: RevocationTarget): Promise<void> {
+        await super.add(target);
+        throw new RevocationNotStoredError(new Error('away'));
+      }
+    }
+    const sessions = start({}, undefined, new Unstored(3_600_000));
+    const client = open(sessions, { userName: 'ann' });
+    await expect(sessions.revoke({ userName: 'ann' })).rejects.toThrow(RevocationNotStoredError);
+    expect(client.closes).toEqual([TOKEN]);
+  });
+
+  test('by another node ends the sessions here when it is learned', async () => {
+    let tellLearned: (() => void) | undefined;
+    class Learning extends MemoryRevocations {
+      override onLearned(listener?: () => void): () => void {
+        tellLearned = listener;
+        return () => (tellLearned = undefined);
+      }
+    }
+    const revocations = new Learning(3_600_000);
+    const sessions = start({}, undefined, revocations);
+    const [ann, bob] = [open(sessions, { userName: 'ann' }), open(sessions, { userName: 'bob' })];
+    await revocations.add({ userName: 'ann' });
+    tellLearned?.();
+    expect([ann, bob].map(({ closes }) => closes)).toEqual([[TOKEN], []]);
+    sessions.onApplicationShutdown();
+    expect(tellLearned).toBeUndefined();
   });
 });

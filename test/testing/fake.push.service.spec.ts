@@ -119,14 +119,16 @@ describe('alarms', () => {
   });
 });
 
-test('sessions that are ended are recorded, and are as many as the test says', () => {
+test('sessions that are ended are recorded, and are as many as the test says', async () => {
   expect(push.disconnect({ userName: 'ann' })).toBe(0);
   push.setClosed(2);
   expect(push.disconnect({ userName: 'bob' }, { code: 4000, reason: 'moved' })).toBe(2);
-  expect(push.revoke({ tokenId: 't1' })).toBe(2);
+  expect(push.disconnect({ clientId: 'c1' })).toBe(2);
+  expect(await push.revoke({ tokenId: 't1' })).toBe(2);
   expect(push.disconnects).toEqual([
     { userName: 'ann', code: 4403, reason: 'forbidden' },
     { userName: 'bob', code: 4000, reason: 'moved' },
+    { clientId: 'c1', code: 4403, reason: 'forbidden' },
   ]);
   expect(push.revocations).toEqual([{ tokenId: 't1' }]);
   expect(() => push.disconnect({ userName: 'ann' }, { code: 1005, reason: '' })).toThrow(RangeError);
