@@ -42,6 +42,11 @@ export function addressOfConflationKey(key: string): { businessType: string; bus
   return { businessType, businessId };
 }
 
+/** The series may hold any character, NUL too. */
+export function seriesOfConflationKey(key: string): string {
+  return key.slice(key.indexOf('\0', key.indexOf('\0') + 1) + 1);
+}
+
 /** Tells whether a conflation key belongs to one of these addresses. */
 export function belongsToAny(addresses: readonly KeyAddress[]): (conflationKey: string) => boolean {
   const wanted = new Set(addresses.map(({ businessType, businessId }) => conflationKey(businessType, businessId, '')));

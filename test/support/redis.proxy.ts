@@ -28,12 +28,20 @@ export class RedisProxy {
 
   /** Connections of this name carry nothing more, in either direction; those that are made later do. */
   silence(clientName: string): number {
-    const meant = [...this.pairs].filter(({ greeting }) => greeting.includes(clientName));
+    const meant = this.pairsOf(clientName);
     for (const { client, redis } of meant) {
       client.unpipe(redis).pause();
       redis.unpipe(client).pause();
     }
     return meant.length;
+  }
+
+  /** What was silenced goes on where it was. */
+  release(clientName: string): void {
+    for (const { client, redis } of this.pairsOf(clientName)) {
+      client.pipe(redis);
+      redis.pipe(client);
+    }
   }
 
   stop(): void {
@@ -42,6 +50,10 @@ export class RedisProxy {
       client.destroy();
       redis.destroy();
     }
+  }
+
+  private pairsOf(clientName: string): Pair[] {
+    return [...this.pairs].filter(({ greeting }) => greeting.includes(clientName));
   }
 
   private join(client: Socket, redis: Socket): void {
