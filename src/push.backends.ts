@@ -16,6 +16,7 @@ import type { RawDataBus } from './bus/bus.js';
 import type { Cluster } from './bus/cluster.js';
 import type { LastValueStore } from './bus/last-value.store.js';
 import { InProcessBus } from './bus/in-process.bus.js';
+import { RedisBus } from './bus/redis.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
 import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
@@ -146,8 +147,8 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
         now,
       }),
       subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
-      bus: new InProcessBus(),
       cluster,
+      bus: await RedisBus.open(connection, { onError: (message) => logger.error(message) }),
       lastValues: undefined,
       tickets: new RedisTickets(connection, { now }),
       revocations: await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError, now }),

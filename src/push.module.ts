@@ -47,6 +47,7 @@ import { AlarmPages } from './registry/alarm.pages.js';
 import { AlarmPlaces } from './registry/alarm.places.js';
 import { AlarmRegistry } from './registry/alarm.registry.js';
 import { AlarmTail } from './registry/alarm.tail.js';
+import { Degradation } from './registry/degradation.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataCoverage } from './registry/raw-data.coverage.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
@@ -126,6 +127,7 @@ import { Sessions } from './registry/sessions.js';
     RawDataCoverage,
     RawDataRegistry,
     AlarmRegistry,
+    Degradation,
     AlarmPages,
     AlarmPlaces,
     AlarmTail,

@@ -63,7 +63,7 @@ export class RedisSubscriber {
     this.link.onDown(() => this.end(NOT_REACHED));
     // The probe goes there by the link for commands, which may be back later than this one.
     connection.commands.onUp(() => this.now?.isConfirmed === true && this.probe.begin());
-    this.beats = setInterval(() => this.beat(), BEAT_INTERVAL_MS);
+    this.beats = setInterval(() => this.beat(), BEAT_INTERVAL_MS).unref();
   }
 
   /** Why nothing is heard; a sentence. */

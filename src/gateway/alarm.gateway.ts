@@ -11,6 +11,7 @@ import { type ServerEvents, serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 import type { AlarmPlace } from '../registry/alarm.places.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
+import { Degradation } from '../registry/degradation.js';
 import { type ClientHandler, Connections } from './connections.js';
 import { sendException } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
@@ -29,6 +30,7 @@ export class AlarmGateway
     private readonly options: PushOptions,
     readonly registry: AlarmRegistry,
     private readonly connections: Connections,
+    private readonly degradation: Degradation,
   ) {}
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
@@ -38,6 +40,7 @@ export class AlarmGateway
 
   onApplicationBootstrap(): void {
     assertPushServer(this.server);
+    this.degradation.tell(this.registry);
   }
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
@@ -68,6 +71,7 @@ export class AlarmGateway
     if (client.identity.format === WireFormat.pushV1) {
       const { heartbeatIntervalMs: heartbeatMs } = this.options;
       client.offer(Frame.text(serverMessage('ready', { clientId: client.clientId, ...ready, heartbeatMs })));
+      this.degradation.greet(client);
       if (gap !== undefined) client.offer(Frame.text(serverMessage('gap', gap)));
     }
     client.begin();

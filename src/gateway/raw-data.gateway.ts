@@ -17,6 +17,7 @@ import {
 } from '../protocol/messages.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { PushOptions } from '../push.options.js';
+import { Degradation } from '../registry/degradation.js';
 import { RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { ClientTurns } from './client.turns.js';
@@ -39,6 +40,7 @@ export class RawDataGateway
     private readonly options: PushOptions,
     readonly registry: RawDataRegistry,
     private readonly connections: Connections,
+    private readonly degradation: Degradation,
     @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
     private readonly coverage: RawDataCoverage,
   ) {
@@ -53,6 +55,7 @@ export class RawDataGateway
 
   onApplicationBootstrap(): void {
     assertPushServer(this.server);
+    this.degradation.tell(this.registry);
   }
 
   /** Everything that can be refused was refused before the upgrade, so this neither waits nor fails. */
@@ -84,6 +87,7 @@ export class RawDataGateway
     if (client.identity.format !== WireFormat.pushV1) return;
     const { heartbeatIntervalMs: heartbeatMs } = this.options;
     client.offer(Frame.text(serverMessage('ready', { clientId: client.clientId, heartbeatMs })));
+    this.degradation.greet(client);
   }
 
   /** Nothing is pushed between the subscription and this, so there is neither gap nor duplicate. */

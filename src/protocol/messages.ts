@@ -49,6 +49,11 @@ export interface ServerEvents {
   /** `count` values were replaced by newer ones since `sinceMs` (Unix time) because the client was slow. */
   conflated: { count: number; sinceMs: number };
   /**
+   * `active`: this node does not hear the others, so raw data that are pushed there are missing, and alarms come later;
+   * not `active`: it hears them again. Never where there is one node only.
+   */
+  degraded: { active: boolean };
+  /**
    * Alarms after `requested` are not there any more; those from `oldest`
    * on follow. `reason`: `epoch`, the log has begun anew; `retention`, they were removed; `ahead`, the log never got so far.
    */

@@ -12,6 +12,7 @@ import { RawDataGateway } from '../../src/gateway/raw-data.gateway.js';
 import type { ClientMessage } from '../../src/protocol/client-message.js';
 import type { SubscriptionRequest } from '../../src/protocol/messages.js';
 import { resolvePushOptions } from '../../src/push.options.js';
+import { Degradation } from '../../src/registry/degradation.js';
 import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { createRawData } from '../registry/raw-data.fixture.js';
 import { SharedNode, SharedRedis } from '../registry/shared.redis.js';
@@ -44,7 +45,14 @@ beforeEach(() => {
   const created = createRawData(options, flushQueue, { bus: node, store: node });
   ({ registry } = created);
   const { connections } = createConnections(options);
-  gateway = new RawDataGateway(options, registry, connections, new ClaimsAuthorizer(), created.coverage);
+  gateway = new RawDataGateway(
+    options,
+    registry,
+    connections,
+    new Degradation(node),
+    new ClaimsAuthorizer(),
+    created.coverage,
+  );
   sink = new MemorySink();
 });
 

@@ -14,6 +14,7 @@ import type { Admission } from '../../src/gateway/upgrade.gate.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { KeyAddress, SubscriptionRequest } from '../../src/protocol/messages.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
+import { Degradation } from '../../src/registry/degradation.js';
 import { RawDataCoverage } from '../../src/registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { Session } from '../../src/registry/sessions.js';
@@ -191,10 +192,18 @@ export class RatesAndSnapshotsModel {
       maxMessagesPerSecond: 100_000,
     });
     const lastValues = new LastValues(this.options);
-    const coverage = new RawDataCoverage(new InProcessBus(), undefined, lastValues, this.options);
+    const bus = new InProcessBus();
+    const coverage = new RawDataCoverage(bus, undefined, lastValues, this.options);
     this.registry = new RegistryInMemory(this.options, this.flushQueue, lastValues, coverage);
     const { connections } = createConnections(this.options);
-    this.gateway = new RawDataGateway(this.options, this.registry, connections, new ClaimsAuthorizer(), coverage);
+    this.gateway = new RawDataGateway(
+      this.options,
+      this.registry,
+      connections,
+      new Degradation(bus),
+      new ClaimsAuthorizer(),
+      coverage,
+    );
   }
 
   run(): void {

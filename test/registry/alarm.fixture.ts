@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AlarmEntry, AlarmFields, NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import { MemorySubscriptionStore } from '../../src/alarm-log/memory.subscription-store.js';
+import { InProcessBus } from '../../src/bus/in-process.bus.js';
 import type { AlarmAddress, AlarmClient } from '../../src/fan-out/alarm.client.js';
 import type { AlarmStart } from '../../src/fan-out/alarm.feed.js';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
@@ -16,6 +17,7 @@ import { AlarmPages } from '../../src/registry/alarm.pages.js';
 import { type AlarmPlace, AlarmPlaces } from '../../src/registry/alarm.places.js';
 import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
 import { AlarmTail } from '../../src/registry/alarm.tail.js';
+import { Degradation } from '../../src/registry/degradation.js';
 import { DurableSubscriptions } from '../../src/registry/durable.subscriptions.js';
 import { createConnections } from '../gateway/connections.fixture.js';
 import { Session } from '../../src/registry/sessions.js';
@@ -127,7 +129,12 @@ export class AlarmSide {
     this.registry = new RegistryInMemory(options, this.flushQueue, this.pages, this.durable);
     this.tail = new AlarmTail(log, this.pages, this.registry);
     this.places = new AlarmPlaces(log, this.store, this.pages);
-    this.gateway = new AlarmGateway(options, this.registry, createConnections(options).connections);
+    this.gateway = new AlarmGateway(
+      options,
+      this.registry,
+      createConnections(options).connections,
+      new Degradation(new InProcessBus()),
+    );
   }
 
   /** A registered client; without a start one at the head. */
