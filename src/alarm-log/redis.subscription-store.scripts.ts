@@ -81,7 +81,7 @@ return 1
 export const RESTORE_SCRIPT = new RedisScript(`${ROWS}
 local id, user, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local row = rowOf(id)
-if row and row.generation > generation then return 0 end
+if row and row.generation >= generation then return row.generation == generation and 1 or 0 end
 if not row and generation <= tonumber(redis.call('HGET', about, 'deleted') or '0') then return 0 end
 put(id, { generation = generation, seen = tonumber(ARGV[4]), epoch = ARGV[5], offset = ARGV[6] })
 noteHighest('last', generation)

@@ -100,7 +100,17 @@ export class AlarmClient extends Client {
 
   /** Begins to feed a client that starts behind the head; called once the client is known. */
   begin(): void {
-    if (this.feed.isBehind) this.useBacklog();
+    if (this.feed.isOfAnotherEpoch) this.beginAnew();
+    else if (this.feed.isBehind) this.useBacklog();
+  }
+
+  /** The log has begun anew, in another epoch. */
+  beginAnew(): void {
+    if (this.state !== 'open' && this.state !== 'draining') return;
+    // Of what was offered in the old one nothing may wait.
+    this.lane.flushNow(this);
+    this.feed.beginAnew();
+    this.useBacklog();
   }
 
   /** Offers the alarm that has just become the newest of the log. One that is behind reads it there. */

@@ -1,4 +1,5 @@
 import { type CloseCode, CloseCodes } from '../protocol/close-codes.js';
+import { serverMessage } from '../protocol/messages.js';
 import type { AlarmSource, LoggedAlarm } from './alarm.source.js';
 import type { Backlog } from './backlog.js';
 import { Batch } from './batch.js';
@@ -21,6 +22,7 @@ export interface AlarmFeedOptions {
 
 /** Where a connection's alarms begin. */
 export interface AlarmStart {
+  readonly epoch: string;
   /** Everything after this offset. */
   readonly position: number;
   /** Alarms up to the position that are sent first: conditions that still hold. In the order of their offsets. */
@@ -36,6 +38,8 @@ export class AlarmFeed implements Backlog {
   readonly conflatedCount = 0;
   private readonly texts: Frame[] = [];
   private textBytes = 0;
+  /** What the places below are of. Another one than the source's until {@link beginAnew}: then nothing can be read. */
+  private epoch: string;
   private behind: boolean;
   /** While behind: everything up to here was written, or is not for this client. */
   private position: number;
@@ -51,9 +55,15 @@ export class AlarmFeed implements Backlog {
     start: AlarmStart,
     private readonly wake: () => void,
   ) {
+    this.epoch = start.epoch;
     this.position = this.told = start.position;
     this.prelude = start.prelude;
     this.behind = this.prelude.length > 0 || this.position < options.source.head;
+  }
+
+  /** Whether the log has begun anew since the client's place was found. */
+  get isOfAnotherEpoch(): boolean {
+    return this.epoch !== this.options.source.epoch;
   }
 
   /** Whether the client is fed from the log. */
@@ -110,6 +120,23 @@ export class AlarmFeed implements Backlog {
     this.fallBehind(Math.max(this.told, this.options.source.head));
   }
 
+  /** The log has begun anew: the client is told, and goes on there. Whatever it was offered before is written, or was added. */
+  beginAnew(): void {
+    const { source, unacknowledged } = this.options;
+    const offset = this.toldBefore(this.prelude[this.preludeIndex]);
+    const { offset: position, gap } = source.resume({ epoch: this.epoch, offset });
+    this.epoch = source.epoch;
+    this.prelude = [];
+    this.preludeIndex = 0;
+    this.position = this.told = position;
+    this.behind = position < source.head;
+    this.isReading = false;
+    unacknowledged?.rewind(0);
+    if (gap === undefined) return;
+    if (this.options.format === WireFormat.pushV1) this.add(Frame.text(serverMessage('gap', gap)));
+    else this.isOvertaken = true;
+  }
+
   add(frame: Frame): void {
     if (frame.resumesAfter !== undefined) {
       this.fallBehind(frame.resumesAfter);
@@ -126,11 +153,13 @@ export class AlarmFeed implements Backlog {
       this.texts.shift();
       this.textBytes -= this.bytesOf(text);
     }
-    if (this.behind && this.takePrelude(taken)) this.takePage(taken);
+    if (this.behind && !this.isOfAnotherEpoch && this.takePrelude(taken)) this.takePage(taken);
     return taken.batches();
   }
 
-  age(): undefined {}
+  age(): CloseCode | undefined {
+    return this.isOvertaken ? CloseCodes.overtaken : undefined;
+  }
 
   settle(): CloseCode | undefined {
     if (this.isOvertaken) return CloseCodes.overtaken;
@@ -162,9 +191,9 @@ export class AlarmFeed implements Backlog {
     this.isReading = page === undefined;
     if (page === undefined) return;
     const { alarms } = page;
-    const oldestOffset = alarms[0]?.offset ?? source.head + 1;
-    if (oldestOffset > this.position + 1 && !this.skipGap(oldestOffset, taken)) return;
+    if (alarms.length === 0 && !this.goOnAt(source.head + 1, taken)) return;
     for (const alarm of alarms) {
+      if (!this.goOnAt(alarm.offset, taken)) return;
       taken.begin(page.rootAfter(this.position));
       if (accepts(alarm)) {
         if (this.isOutOfCredit || !taken.add(alarm.frame)) return;
@@ -178,12 +207,15 @@ export class AlarmFeed implements Backlog {
     this.behind = this.position < source.head;
   }
 
-  /** The log has removed what comes next. False: this client cannot be told, and has to go. */
-  private skipGap(oldestOffset: number, taken: Taken): boolean {
+  /** Tells what the log does not have before this offset, if anything. False: this client cannot be told, and has to go. */
+  private goOnAt(oldestOffset: number, taken: Taken): boolean {
+    if (oldestOffset <= this.position + 1) return true;
     if (this.options.format !== WireFormat.pushV1) {
       this.isOvertaken = true;
       return false;
     }
+    // Its own, while others may share what they are written of this page.
+    taken.begin(Batch.empty());
     taken.addAnyway(this.options.source.gapFrame(this.position, oldestOffset));
     this.position = oldestOffset - 1;
     this.told = this.position;

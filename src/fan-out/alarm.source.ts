@@ -1,3 +1,5 @@
+import type { Cursor } from '../protocol/cursor.js';
+import type { ServerEvents } from '../protocol/messages.js';
 import type { AlarmAddress } from './alarm.client.js';
 import type { Batch } from './batch.js';
 import type { Frame } from './frame.js';
@@ -17,8 +19,19 @@ export interface AlarmPage {
   rootAfter(offset: number): Batch | undefined;
 }
 
+/** Where a client goes on. */
+export interface Resumption {
+  /** Everything after this offset. */
+  readonly offset: number;
+  /** What it has to be told first. */
+  readonly gap: ServerEvents['gap'] | undefined;
+}
+
 /** The log, as the clients that are fed from it see it. */
 export interface AlarmSource {
+  /** All offsets are of this epoch. After another one has begun, each client is told by its `beginAnew`. */
+  readonly epoch: string;
+
   /** Offset of the newest alarm that is out; clients at the head have been offered everything up to it. */
   readonly head: number;
 
@@ -30,6 +43,9 @@ export interface AlarmSource {
 
   /** A `heartbeat` that says that everything up to here is done with. */
   positionFrame(offset: number): Frame;
+
+  /** Where a client goes on that has everything up to this place, of whichever epoch. */
+  resume(cursor: Cursor): Resumption;
 
   /** The `gap` after this offset, before the alarm `oldestOffset`. */
   gapFrame(afterOffset: number, oldestOffset: number): Frame;

@@ -18,7 +18,7 @@ export const CloseCodes = {
   forbidden: { code: 4403, reason: 'forbidden', advice: 'stop' },
   tooSlow: { code: 4408, reason: 'too slow', advice: 'retry' },
   takenOver: { code: 4409, reason: 'taken over by a newer connection', advice: 'stop' },
-  overtaken: { code: 4410, reason: 'overtaken by retention', advice: 'retry' },
+  overtaken: { code: 4410, reason: 'the next alarms are gone', advice: 'retry' },
   outboxFull: { code: 4413, reason: 'outbox over its budget', advice: 'retry' },
   flood: { code: 4429, reason: 'too many messages', advice: 'back off' },
 } as const satisfies Record<string, CloseCode>;

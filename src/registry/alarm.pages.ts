@@ -1,9 +1,9 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
-import type { AlarmPage, AlarmSource, LoggedAlarm } from '../fan-out/alarm.source.js';
+import type { AlarmPage, AlarmSource, LoggedAlarm, Resumption } from '../fan-out/alarm.source.js';
 import { Batch } from '../fan-out/batch.js';
 import { Frame } from '../fan-out/frame.js';
-import { formatCursor } from '../protocol/cursor.js';
+import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
 
@@ -29,6 +29,7 @@ const NOTHING: AlarmPage = { alarms: [], rootAfter: () => undefined };
 @Injectable()
 export class AlarmPages implements AlarmSource {
   private readonly logger = new Logger(AlarmPages.name);
+  private currentEpoch: string;
   private currentHead = 0;
   /** The newest alarms up to the head, without a gap. */
   private recent: LoggedAlarm[] = [];
@@ -45,7 +46,13 @@ export class AlarmPages implements AlarmSource {
   constructor(
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
     private readonly options: PushOptions,
-  ) {}
+  ) {
+    this.currentEpoch = log.bounds().epoch;
+  }
+
+  get epoch(): string {
+    return this.currentEpoch;
+  }
 
   get head(): number {
     return this.currentHead;
@@ -56,18 +63,31 @@ export class AlarmPages implements AlarmSource {
   }
 
   cursorAt(offset: number): string {
-    return formatCursor({ epoch: this.log.bounds().epoch, offset });
+    return formatCursor({ epoch: this.epoch, offset });
   }
 
-  /** Begins at the end of the log. */
+  /** Begins at the end of the log, as it is now. What was held or asked for before is forgotten. */
   open(): void {
-    this.currentHead = this.log.bounds().newest;
+    const { epoch, newest } = this.log.bounds();
+    this.currentEpoch = epoch;
+    this.currentHead = newest;
+    this.forgetRecent();
+    this.pages.clear();
+    this.pagesLength = 0;
+    this.waiting.clear();
+    this.memoPosition = undefined;
   }
 
   close(): void {
     this.isClosed = true;
     clearTimeout(this.retry);
     this.waiting.clear();
+  }
+
+  /** The log has nothing up to this offset. */
+  skipTo(offset: number): void {
+    this.currentHead = offset;
+    this.forgetRecent();
   }
 
   /** The next alarm of the log is out. */
@@ -92,7 +112,6 @@ export class AlarmPages implements AlarmSource {
     const pageStart = offset - (offset % PAGE_ALARMS);
     const part = this.kept(pageStart, offset) ?? this.kept(offset, offset);
     if (part !== undefined) return part;
-    // Nothing is left of what the page would hold, and what follows it is not there either.
     if (this.isTrimmedTo(this.head)) return NOTHING;
     this.read(this.pages.has(pageStart) ? offset : pageStart, whenRead);
     return undefined;
@@ -106,6 +125,23 @@ export class AlarmPages implements AlarmSource {
     return this.memoPosition.frame;
   }
 
+  resume(cursor: Cursor): Resumption {
+    const { oldest, newest } = this.log.bounds();
+    const reason =
+      cursor.epoch !== this.epoch
+        ? 'epoch'
+        : cursor.offset > newest
+          ? 'ahead'
+          : cursor.offset < oldest - 1
+            ? 'retention'
+            : undefined;
+    if (reason === undefined) return { offset: cursor.offset, gap: undefined };
+    return {
+      offset: oldest - 1,
+      gap: { requested: formatCursor(cursor), oldest: this.cursorAt(oldest), reason },
+    };
+  }
+
   gapFrame(afterOffset: number, oldestOffset: number): Frame {
     const data = {
       requested: this.cursorAt(afterOffset),
@@ -116,23 +152,22 @@ export class AlarmPages implements AlarmSource {
   }
 
   /** What a client is sent of an entry. */
-  frame({ offset, json, fields }: AlarmEntry): LoggedAlarm {
-    const cursor = { epoch: this.log.bounds().epoch, offset };
-    return { offset, address: fields, frame: Frame.alarm(cursor, json, this.options.compression?.thresholdBytes) };
+  frame(entry: AlarmEntry): LoggedAlarm {
+    const { offset, json, fields } = entry;
+    return { offset, address: fields, frame: Frame.alarm(entry, json, this.options.compression?.thresholdBytes) };
   }
 
   private isTrimmedTo(offset: number): boolean {
     return this.log.bounds().oldest > offset;
   }
 
-  /** What the page read after `start` holds after this offset, if anything. */
+  /** What the page read after `start` says of what follows this offset, if it does. */
   private kept(start: number, offset: number): AlarmPage | undefined {
     const page = this.pages.get(start);
-    const alarms = page?.after(offset, this.head) ?? [];
-    if (page === undefined || alarms.length === 0) return undefined;
+    if (page === undefined || offset >= page.end) return undefined;
     this.pages.delete(start);
     this.pages.set(start, page);
-    return { alarms, rootAfter: page.rootAfter };
+    return { alarms: page.after(offset, this.head), rootAfter: page.rootAfter };
   }
 
   private read(start: number, whenRead: () => void): void {
@@ -146,12 +181,13 @@ export class AlarmPages implements AlarmSource {
   }
 
   private async readPage(start: number): Promise<void> {
+    const { epoch, head } = this;
     try {
       const entries = await this.log.read(start, PAGE_ALARMS);
-      this.keep(
-        start,
-        entries.map((entry) => this.frame(entry)),
-      );
+      // Who waited for it has begun anew.
+      if (epoch !== this.epoch) return;
+      const alarms = entries.map((entry) => this.frame(entry));
+      this.keep(start, new Page(alarms, alarms.at(-1)?.offset ?? head));
       this.wake(start);
     } catch (cause) {
       this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
@@ -170,9 +206,8 @@ export class AlarmPages implements AlarmSource {
     for (const whenRead of waiting) whenRead();
   }
 
-  private keep(start: number, alarms: readonly LoggedAlarm[]): void {
+  private keep(start: number, page: Page): void {
     this.drop(start);
-    const page = new Page(alarms);
     this.pages.set(start, page);
     this.pagesLength += page.length;
     for (const oldest of this.pages.keys()) {
@@ -225,14 +260,26 @@ class Page {
   readonly length: number;
   readonly rootAfter = new SharedRoots().after;
 
-  /** Contiguous, oldest first. */
-  constructor(private readonly alarms: readonly LoggedAlarm[]) {
+  constructor(
+    /** Oldest first. */
+    private readonly alarms: readonly LoggedAlarm[],
+    /** Up to this offset the log has nothing else. */
+    readonly end: number,
+  ) {
     this.length = alarms.reduce((sum, alarm) => sum + lengthOf(alarm), 0);
+  }
+
+  /** Offsets are contiguous as a rule, not where some were removed from the log by hand. */
+  private countUpTo(offset: number): number {
+    const first = this.alarms[0]?.offset ?? 0;
+    const count = Math.max(0, Math.min(this.alarms.length, offset + 1 - first));
+    if (count === 0 || this.alarms[count - 1]?.offset === offset) return count;
+    const next = this.alarms.findIndex((alarm) => alarm.offset > offset);
+    return next === -1 ? this.alarms.length : next;
   }
 
   /** The alarms after this offset up to the head. */
   after(offset: number, head: number): readonly LoggedAlarm[] {
-    const first = this.alarms[0]?.offset ?? 0;
-    return this.alarms.slice(Math.max(0, offset + 1 - first), Math.max(0, head + 1 - first));
+    return this.alarms.slice(this.countUpTo(offset), this.countUpTo(head));
   }
 }

@@ -22,6 +22,8 @@ export interface AlarmRequest {
 export interface HeldSubscription {
   readonly id: SubscriptionId;
   readonly generation: number;
+  /** Where it was when it was opened. */
+  readonly cursor: Cursor;
 }
 
 /** Where a connection's alarms begin, and what it is told about that. */
@@ -62,57 +64,64 @@ export class AlarmPlaces {
   }
 
   /** Takes a durable subscription over. Throws SubscriptionLimitError. */
-  async find({ lastEventId, replay, durable }: AlarmRequest, userName: string, accepts: Accepts): Promise<AlarmPlace> {
+  async find(request: AlarmRequest, userName: string, accepts: Accepts): Promise<AlarmPlace> {
+    for (;;) {
+      const { epoch } = this.pages;
+      const place = await this.findNow(request, userName, accepts);
+      // What was read in between may be of one epoch or the other.
+      if (epoch === this.pages.epoch) return place;
+    }
+  }
+
+  private async findNow(
+    { lastEventId, replay, durable }: AlarmRequest,
+    userName: string,
+    accepts: Accepts,
+  ): Promise<AlarmPlace> {
+    // Before the conditions are read: what comes in between is live, not one of them.
+    const { epoch, head } = this.pages;
     // Read first: what fails after a subscription was taken over would leave it to nobody.
     const active = replay === 'active' ? await this.active() : [];
-    let position = lastEventId === undefined ? await this.positionOf(replay, accepts) : this.after(lastEventId);
+    let position =
+      lastEventId === undefined ? await this.positionOf(replay, head, accepts) : await this.after(lastEventId);
     let subscription: HeldSubscription | undefined;
     if (durable !== undefined) {
       const id = { userName, name: durable };
-      const opened = await this.subscriptions.open(id, { epoch: this.log.bounds().epoch, offset: position.offset });
-      subscription = { id, generation: opened.generation };
-      if (!opened.isNew) position = this.after(opened.cursor);
+      const { generation, isNew, cursor } = await this.subscriptions.open(id, { epoch, offset: position.offset });
+      subscription = { id, generation, cursor };
+      if (!isNew) position = await this.after(cursor);
     }
     const prelude = active.filter(({ offset }) => offset <= position.offset);
     // Never ahead of what was delivered: whoever goes away before the first alarm is to find it again.
     const readyOffset = Math.min(position.offset, (prelude[0]?.offset ?? Infinity) - 1);
     return {
-      start: { position: position.offset, prelude },
-      ready: { cursor: this.pages.cursorAt(readyOffset), resumed: position.isResumed },
+      start: { epoch, position: position.offset, prelude },
+      ready: { cursor: formatCursor({ epoch, offset: readyOffset }), resumed: position.isResumed },
       gap: position.gap,
       subscription,
     };
   }
 
-  private after(cursor: Cursor): Position {
-    const { epoch, oldest, newest } = this.log.bounds();
-    const reason =
-      cursor.epoch !== epoch
-        ? 'epoch'
-        : cursor.offset > newest
-          ? 'ahead'
-          : cursor.offset < oldest - 1
-            ? 'retention'
-            : undefined;
-    if (reason === undefined) return { offset: cursor.offset, isResumed: true, gap: undefined };
-    const gap = { requested: formatCursor(cursor), oldest: this.pages.cursorAt(oldest), reason } as const;
-    return { offset: oldest - 1, isResumed: false, gap };
+  private async after(cursor: Cursor): Promise<Position> {
+    // It may come from another node, that has heard more than this one.
+    if (this.pages.resume(cursor).gap !== undefined) await this.log.refresh();
+    const { offset, gap } = this.pages.resume(cursor);
+    return { offset, isResumed: gap === undefined, gap };
   }
 
-  private async positionOf(replay: AlarmRequest['replay'], accepts: Accepts): Promise<Position> {
+  private async positionOf(replay: AlarmRequest['replay'], head: number, accepts: Accepts): Promise<Position> {
     const beforeOldest = this.log.bounds().oldest - 1;
     const offset =
       replay === 'all'
         ? beforeOldest
         : typeof replay === 'number'
-          ? await this.lookBack(replay, beforeOldest, accepts)
-          : this.pages.head;
+          ? await this.lookBack(replay, head, beforeOldest, accepts)
+          : head;
     return { offset, isResumed: false, gap: undefined };
   }
 
   /** The place before the last `count` alarms that are for the client. */
-  private async lookBack(count: number, beforeOldest: number, accepts: Accepts): Promise<number> {
-    const { head } = this.pages;
+  private async lookBack(count: number, head: number, beforeOldest: number, accepts: Accepts): Promise<number> {
     const limit = Math.max(beforeOldest, head - MAX_LOOK_BACK);
     let remaining = count;
     for (let end = head; end > limit; end -= PAGE_ALARMS) {
@@ -141,7 +150,8 @@ export class AlarmPlaces {
 
   /** Framed once for all who ask before the next alarm. */
   private active(): Promise<LoggedAlarm[]> {
-    const head = formatCursor({ epoch: this.log.bounds().epoch, offset: this.log.bounds().newest });
+    const { epoch, newest } = this.log.bounds();
+    const head = formatCursor({ epoch, offset: newest });
     if (this.memoActive?.head !== head) {
       const alarms = this.log.active().then((entries) => entries.map((entry) => this.pages.frame(entry)));
       const memo = (this.memoActive = { head, alarms });

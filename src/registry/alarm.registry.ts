@@ -38,6 +38,12 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
     for (const client of this.all()) client.fallBehind();
   }
 
+  /** @internal The log has begun anew: every client is told, and goes on there. */
+  beginAnew(): void {
+    this.durable.beginAnew();
+    for (const client of this.all()) client.beginAnew();
+  }
+
   /** The durable subscriptions of all users, connected or not: an application can notify whoever is behind. */
   subscriptions(): Promise<SubscriptionInfo[]> {
     return this.durable.list();

@@ -37,8 +37,17 @@ export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private follow(): void {
+    if (this.log.bounds().epoch !== this.pages.epoch) this.beginAnew();
     this.isBehind = true;
     if (!this.isReading) void this.readOn();
+  }
+
+  private beginAnew(): void {
+    this.logger.warn(
+      `the alarm log has begun anew, what it has lost is told to every client: ${this.pages.headCursor}`,
+    );
+    this.pages.open();
+    this.registry.beginAnew();
   }
 
   private readAgain(): void {
@@ -52,14 +61,7 @@ export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown 
     try {
       while (this.isBehind) {
         this.isBehind = false;
-        let page: AlarmEntry[];
-        do {
-          page = await this.log.read(this.pages.head, PAGE_ALARMS);
-          const [first] = page;
-          // The retention was faster than this: whoever was at the head has to be told.
-          if (first !== undefined && first.offset > this.pages.head + 1) this.registry.fallBehind();
-          for (const entry of page) this.registry.route(this.pages.advance(entry));
-        } while (page.length > 0);
+        while (await this.readPage());
       }
     } catch (cause) {
       this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
@@ -67,5 +69,25 @@ export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown 
     } finally {
       this.isReading = false;
     }
+  }
+
+  /** False: there was nothing more. */
+  private async readPage(): Promise<boolean> {
+    const { epoch, head } = this.pages;
+    const { newest } = this.log.bounds();
+    const page = await this.log.read(head, PAGE_ALARMS);
+    if (epoch !== this.pages.epoch) return true;
+    for (const entry of page) this.route(entry);
+    if (page.length === 0 && newest > head) {
+      this.registry.fallBehind();
+      this.pages.skipTo(newest);
+    }
+    return page.length > 0;
+  }
+
+  private route(entry: AlarmEntry): void {
+    // Alarms are missing, as where the retention was faster than this: whoever was at the head reads on there, and is told.
+    if (entry.offset > this.pages.head + 1) this.registry.fallBehind();
+    this.registry.route(this.pages.advance(entry));
   }
 }

@@ -29,6 +29,13 @@ export interface SubscriptionInfo {
 
 interface Held extends HeldSubscription {
   readonly client: AlarmClient;
+  /** Another one in each epoch. */
+  progress: Progress;
+}
+
+/** How far the client has acknowledged in one epoch of the log. */
+interface Progress {
+  readonly epoch: string;
   acknowledged: number;
   saved: number;
   isSaving: boolean;
@@ -45,12 +52,14 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
   private isEnded = false;
+  /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
+  private readonly endedEpochs = new Set<string>();
   private readonly retries = new Set<NodeJS.Timeout>();
   /** What is on its way to the store. */
   private readonly saves = new Set<Promise<void>>();
 
   constructor(
-    @Inject(SUBSCRIPTION_STORE) private readonly store: SubscriptionStore,
+    @Inject(SUBSCRIPTION_STORE) private readonly subscriptions: SubscriptionStore,
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
     private readonly options: PushOptions,
   ) {}
@@ -67,9 +76,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   }
 
   /** The latest connection has the subscription; an older one is closed. */
-  hold(client: AlarmClient, { id, generation }: HeldSubscription): void {
-    const held = { id, generation, client, acknowledged: 0, saved: 0, isSaving: false };
+  hold(client: AlarmClient, subscription: HeldSubscription): void {
+    const { id, generation } = subscription;
+    const held = { ...subscription, client, progress: this.newProgress() };
     this.byClient.set(client, held);
+    // The log may have begun anew since it was opened.
+    if (subscription.cursor.epoch !== held.progress.epoch) this.keep(this.restore(held, subscription.cursor));
     const other = this.byId.get(subscriptionKey(id));
     if (other !== undefined && other.generation > generation) {
       client.close(CloseCodes.takenOver);
@@ -84,7 +96,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     if (held === undefined) return;
     this.byClient.delete(client);
     if (this.byId.get(subscriptionKey(held.id)) === held) this.byId.delete(subscriptionKey(held.id));
-    const touched = this.store.touch(held.id, held.generation);
+    const touched = this.subscriptions.touch(held.id, held.generation);
     this.keep(touched.catch((cause: unknown) => this.report('note a disconnection', cause)));
   }
 
@@ -92,11 +104,24 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   acknowledge(client: AlarmClient, { epoch, offset }: Cursor): 'notDurable' | 'ackAhead' | undefined {
     const held = this.byClient.get(client);
     if (held === undefined) return 'notDurable';
-    if (epoch !== this.log.bounds().epoch || !client.hasBeenTold(offset)) return 'ackAhead';
-    if (offset <= held.acknowledged) return undefined;
-    held.acknowledged = offset;
-    if (!held.isSaving) this.keep(this.save(held, epoch));
+    const { progress } = held;
+    if (epoch !== progress.epoch) return this.endedEpochs.has(epoch) ? undefined : 'ackAhead';
+    if (!client.hasBeenTold(offset)) return 'ackAhead';
+    if (offset <= progress.acknowledged) return undefined;
+    progress.acknowledged = offset;
+    if (!progress.isSaving) this.keep(this.save(held, progress));
     return undefined;
+  }
+
+  /** The log has begun anew: acknowledgements do too. */
+  beginAnew(): void {
+    for (const held of this.byClient.values()) {
+      const { epoch, saved } = held.progress;
+      this.endedEpochs.add(epoch);
+      held.progress = this.newProgress();
+      // Where the log has lost alarms, the store may have lost the subscription: whoever comes back to it has to hear of that.
+      this.keep(this.restore(held, saved > 0 ? { epoch, offset: saved } : held.cursor));
+    }
   }
 
   /** Resolves once nothing is on its way to the store. */
@@ -106,7 +131,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
 
   async list(): Promise<SubscriptionInfo[]> {
     const { epoch, newest, oldest } = this.log.bounds();
-    const stored = await this.store.list();
+    const stored = await this.subscriptions.list();
     return stored.map(({ userName, name, cursor, lastSeenMs }) => ({
       userName,
       name,
@@ -119,7 +144,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
 
   /** False where there is none. A connection that has it is closed. */
   async delete(id: SubscriptionId): Promise<boolean> {
-    const isDeleted = await this.store.delete(id);
+    const isDeleted = await this.subscriptions.delete(id);
     if (isDeleted) this.byId.get(subscriptionKey(id))?.client.close(CloseCodes.forbidden);
     return isDeleted;
   }
@@ -130,33 +155,51 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     void save.then(() => this.saves.delete(save));
   }
 
+  private newProgress(): Progress {
+    return { epoch: this.log.bounds().epoch, acknowledged: 0, saved: 0, isSaving: false };
+  }
+
   /** One save at a time; what is acknowledged meanwhile goes with the next. */
-  private async save(held: Held, epoch: string): Promise<void> {
-    held.isSaving = true;
+  private async save(held: Held, progress: Progress): Promise<void> {
+    const { epoch } = progress;
+    progress.isSaving = true;
     try {
-      while (held.acknowledged > held.saved) {
-        const offset = held.acknowledged;
-        const isStillHeld = await this.store.acknowledge(held.id, held.generation, { epoch, offset });
-        if (!isStillHeld) {
+      while (progress.acknowledged > progress.saved && held.progress === progress) {
+        const offset = progress.acknowledged;
+        if (!(await this.store(held, { epoch, offset }))) {
           held.client.close(CloseCodes.takenOver);
           return;
         }
-        held.saved = offset;
-        held.client.acknowledged(offset);
+        progress.saved = offset;
+        if (held.progress === progress) held.client.acknowledged(offset);
       }
     } catch (cause) {
       this.report('store an acknowledgement', cause);
-      this.saveLater(held, epoch);
+      this.saveLater(held, progress);
     } finally {
-      held.isSaving = false;
+      progress.isSaving = false;
     }
   }
 
-  private saveLater(held: Held, epoch: string): void {
+  /** False: a later connection has the subscription, or it was deleted. */
+  private async store({ id, generation }: Held, cursor: Cursor): Promise<boolean> {
+    if (await this.subscriptions.acknowledge(id, generation, cursor)) return true;
+    return (await this.subscriptions.restore?.(id, generation, cursor)) ?? false;
+  }
+
+  private async restore({ id, generation }: Held, cursor: Cursor): Promise<void> {
+    try {
+      await this.subscriptions.restore?.(id, generation, cursor);
+    } catch (cause) {
+      this.report('restore a durable subscription', cause);
+    }
+  }
+
+  private saveLater(held: Held, progress: Progress): void {
     if (this.isEnded) return;
     const retry = setTimeout(() => {
       this.retries.delete(retry);
-      if (!held.isSaving && this.byClient.has(held.client)) this.keep(this.save(held, epoch));
+      if (!progress.isSaving && this.byClient.has(held.client)) this.keep(this.save(held, progress));
     }, SAVE_AGAIN_AFTER_MS);
     this.retries.add(retry);
   }
@@ -164,9 +207,9 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private async expire(): Promise<void> {
     try {
       // Lest one that is connected and quiet seem unused, should this process end without a word.
-      await Promise.all([...this.byId.values()].map(({ id, generation }) => this.store.touch(id, generation)));
+      await Promise.all([...this.byId.values()].map(({ id, generation }) => this.subscriptions.touch(id, generation)));
       const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
-      const count = await this.store.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
+      const count = await this.subscriptions.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
       if (count > 0) this.logger.log(`${count} durable subscriptions expired`);
     } catch (cause) {
       this.report('expire durable subscriptions', cause);

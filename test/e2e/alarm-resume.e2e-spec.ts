@@ -234,7 +234,7 @@ describe('alarms that are gone', () => {
     await overtake(alarms);
     const next = await reachedBy(alarms);
     client.socket.resume();
-    expect(await within(client.closed, 'close')).toEqual({ code: 4410, reason: 'overtaken by retention' });
+    expect(await within(client.closed, 'close')).toEqual({ code: 4410, reason: 'the next alarms are gone' });
     for (const n of numbers(1, next - 1)) expect(JSON.parse(await client.next())).toEqual(alarmOf(n));
   });
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { AlarmFeed, type AlarmFeedOptions, type AlarmStart } from '../../src/fan-out/alarm.feed.js';
-import type { AlarmPage, AlarmSource, LoggedAlarm } from '../../src/fan-out/alarm.source.js';
+import type { AlarmPage, AlarmSource, LoggedAlarm, Resumption } from '../../src/fan-out/alarm.source.js';
 import { Batch } from '../../src/fan-out/batch.js';
 import { encodingOf, Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { Unacknowledged } from '../../src/fan-out/unacknowledged.js';
+import type { Cursor } from '../../src/protocol/cursor.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 
 const PAGE_ALARMS = 5;
@@ -11,6 +12,7 @@ const EVERYTHING = 1_000_000;
 
 /** A log of short texts `a1`, `a2`, … . Those of an even offset have no severity. */
 class TestSource implements AlarmSource {
+  epoch = 'e';
   head = 0;
   oldest = 1;
   /** Answers `after` only once `read` was called. */
@@ -52,6 +54,12 @@ class TestSource implements AlarmSource {
     this.whenRead.clear();
   }
 
+  resume({ epoch, offset }: Cursor): Resumption {
+    if (epoch === this.epoch) return { offset, gap: undefined };
+    const oldest = `${this.epoch}.${this.oldest}`;
+    return { offset: this.oldest - 1, gap: { requested: `${epoch}.${offset}`, oldest, reason: 'epoch' } };
+  }
+
   positionFrame(offset: number): Frame {
     return Frame.position(`at ${offset}`, offset);
   }
@@ -80,7 +88,7 @@ function feedOf({ log = 0, start = log, prelude = [], format = WireFormat.pushV1
       unacknowledged: undefined,
       ...options,
     },
-    { position: start, prelude },
+    { epoch: source.epoch, position: start, prelude },
     () => (wakes += 1),
   );
   return { feed, source, wakes: () => wakes };

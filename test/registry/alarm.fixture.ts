@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { AlarmEntry, AlarmFields, NewAlarm } from '../../src/alarm-log/alarm-log.js';
+import type {
+  AlarmEntry,
+  AlarmFields,
+  AlarmLog,
+  AppendReceipt,
+  LogBounds,
+  NewAlarm,
+} from '../../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import { MemorySubscriptionStore } from '../../src/alarm-log/memory.subscription-store.js';
 import { InProcessBus } from '../../src/bus/in-process.bus.js';
@@ -77,6 +84,81 @@ export class WatchedLog extends MemoryAlarmLog {
   }
 }
 
+/** A log that loses alarms, as one on another machine can: single ones by hand, or all, and then it begins anew. */
+export class LossyLog implements AlarmLog {
+  readonly isDurable = false;
+  readonly fault = undefined;
+  private life = new MemoryAlarmLog(RETENTION);
+  private readonly removed = new Set<number>();
+  private readonly listeners = new Set<() => void>();
+  /** What was read is what was there at the call, and comes when this has resolved. */
+  hold: Promise<unknown> | undefined;
+  /** The same for the conditions. */
+  holdActive: Promise<unknown> | undefined;
+  /** What `bounds` is behind of until `refresh`. */
+  unheard: NewAlarm[] = [];
+
+  /** Another epoch, which begins with these. */
+  async beginAnew(...kept: NewAlarm[]): Promise<void> {
+    const life = new MemoryAlarmLog(RETENTION);
+    await life.append(kept);
+    this.removed.clear();
+    this.life = life;
+    this.notify();
+  }
+
+  remove(...offsets: number[]): void {
+    for (const offset of offsets) this.removed.add(offset);
+  }
+
+  async append(alarms: readonly NewAlarm[]): Promise<AppendReceipt[]> {
+    const receipts = await this.life.append(alarms);
+    this.notify();
+    return receipts;
+  }
+
+  async read(afterOffset: number, limit: number): Promise<AlarmEntry[]> {
+    const { life } = this;
+    const entries = await life.read(afterOffset, limit);
+    await this.hold;
+    return entries.filter(({ offset }) => life !== this.life || !this.removed.has(offset));
+  }
+
+  async active(): Promise<AlarmEntry[]> {
+    const active = await this.life.active();
+    await this.holdActive;
+    return active;
+  }
+
+  bounds(): LogBounds {
+    return this.life.bounds();
+  }
+
+  async refresh(): Promise<LogBounds> {
+    const { unheard } = this;
+    this.unheard = [];
+    if (unheard.length > 0) await this.append(unheard);
+    return this.bounds();
+  }
+
+  onAppended(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  trim(): Promise<number> {
+    return this.life.trim();
+  }
+
+  close(): Promise<void> {
+    return this.life.close();
+  }
+
+  private notify(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
 interface ConnectedAlarmClient {
   readonly client: AlarmClient;
   readonly sink: MemorySink;
@@ -119,7 +201,7 @@ export class AlarmSide {
   private clientCount = 0;
 
   constructor(
-    readonly log: MemoryAlarmLog = new MemoryAlarmLog(RETENTION),
+    readonly log: AlarmLog = new MemoryAlarmLog(RETENTION),
     given: PushModuleOptions = {},
     readonly store = new MemorySubscriptionStore({ perUser: 16, total: 10_000 }),
   ) {
@@ -142,7 +224,7 @@ export class AlarmSide {
     clientId = `client-${(this.clientCount += 1)}`,
     format = WireFormat.pushV1,
     accepts = () => true,
-    start = { position: this.pages.head, prelude: [] },
+    start = { epoch: this.pages.epoch, position: this.pages.head, prelude: [] },
     maxUnacknowledged,
   }: ConnectOptions = {}): ConnectedAlarmClient {
     const sink = new MemorySink();

@@ -2,9 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { SubscriptionLimitError } from '../../src/push.errors.js';
 import type { AlarmAddress } from '../../src/fan-out/alarm.client.js';
 import type { AlarmPlace, AlarmRequest } from '../../src/registry/alarm.places.js';
-import { AlarmSide, newAlarm, newAlarms, WatchedLog } from './alarm.fixture.js';
+import { turn, until } from '../support/deadline.js';
+import { Gate } from '../support/gate.js';
+import { AlarmSide, LossyLog, newAlarm, newAlarms, WatchedLog } from './alarm.fixture.js';
 
 const FILTER = { minSeverity: undefined, businessTypes: undefined, businessIds: undefined };
+const NOTHING: AlarmRequest = { filter: FILTER, lastEventId: undefined, replay: undefined, durable: undefined };
 const KIB = 1024;
 
 let log: WatchedLog;
@@ -29,8 +32,7 @@ function find(
   userName = '',
   accepts: (address: AlarmAddress) => boolean = () => true,
 ): Promise<AlarmPlace> {
-  const asked = { filter: FILTER, lastEventId: undefined, replay: undefined, durable: undefined, ...request };
-  return alarmSide.places.find(asked, userName, accepts);
+  return alarmSide.places.find({ ...NOTHING, ...request }, userName, accepts);
 }
 
 const severe = ({ severity }: AlarmAddress) => severity === 900;
@@ -41,7 +43,7 @@ const cursor = (offset: number) => `${log.bounds().epoch}.${offset}`;
 
 function placeAt(offset: number, isResumed = false): AlarmPlace {
   return {
-    start: { position: offset, prelude: [] },
+    start: { epoch: log.bounds().epoch, position: offset, prelude: [] },
     ready: { cursor: cursor(offset), resumed: isResumed },
     gap: undefined,
     subscription: undefined,
@@ -197,6 +199,24 @@ describe('replay=active', () => {
     expect(place.start.position).toBe(2);
   });
 
+  test('loses no condition that is raised while the others are read', async () => {
+    const slow = new LossyLog();
+    const side = new AlarmSide(slow);
+    side.tail.onApplicationBootstrap();
+    await slow.append([condition(1, 'a')]);
+    await until(() => side.pages.head === 1, 'the first is out');
+    const gate = new Gate();
+    slow.holdActive = gate.opened;
+    const finding = side.places.find({ ...NOTHING, replay: 'active' }, '', () => true);
+    await turn();
+    await slow.append([condition(2, 'b')]);
+    await until(() => side.pages.head === 2, 'the second is out');
+    gate.open();
+    const place = await finding;
+    expect([offsetsOf(place), place.start.position]).toEqual([[1], 1]);
+    side.close();
+  });
+
   test('fails where the log fails, and not the next time', async () => {
     await append(condition(1, 'a'));
     log.activeFailures = 1;
@@ -211,7 +231,10 @@ describe('a durable subscription', () => {
   test('begins where the connection would without it, and holds it', async () => {
     await append(...newAlarms(1, 5));
     const id = { userName: 'ann', name: durable };
-    expect(await find({ durable }, 'ann')).toEqual({ ...placeAt(5), subscription: { id, generation: 1 } });
+    expect(await find({ durable }, 'ann')).toEqual({
+      ...placeAt(5),
+      subscription: { id, generation: 1, cursor: { epoch: log.bounds().epoch, offset: 5 } },
+    });
     const all = await find({ durable: 'desk', replay: 'all' }, 'ann');
     expect(all).toMatchObject({ start: { position: 0 }, ready: { resumed: false } });
     expect(await alarmSide.store.list()).toMatchObject([

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { Logger } from '@nestjs/common';
 import type { SubscriptionStore } from '../../src/alarm-log/subscription-store.js';
 import type { AlarmClient } from '../../src/fan-out/alarm.client.js';
+import type { Cursor } from '../../src/protocol/cursor.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { MemorySink } from '../support/memory.sink.js';
 import { AlarmSide, newAlarms, WatchedLog } from './alarm.fixture.js';
@@ -31,6 +32,7 @@ interface Holder {
   readonly client: AlarmClient;
   readonly sink: MemorySink;
   readonly generation: number;
+  readonly cursor: Cursor;
 }
 
 const cursorAt = (offset: number) => ({ epoch: log.bounds().epoch, offset });
@@ -38,8 +40,8 @@ const cursorAt = (offset: number) => ({ epoch: log.bounds().epoch, offset });
 /** Opens a subscription for a connection that begins at its stored cursor; {@link hold} connects it. */
 async function open(id = PHONE, maxUnacknowledged = 100): Promise<Holder> {
   const { cursor, generation } = await alarmSide.store.open(id, cursorAt(log.bounds().newest));
-  const start = { position: cursor.offset, prelude: [] };
-  return { ...alarmSide.connect({ start, maxUnacknowledged }), generation };
+  const start = { epoch: cursor.epoch, position: cursor.offset, prelude: [] };
+  return { ...alarmSide.connect({ start, maxUnacknowledged }), generation, cursor };
 }
 
 async function connect(id = PHONE, maxUnacknowledged?: number): Promise<Holder> {
@@ -48,7 +50,8 @@ async function connect(id = PHONE, maxUnacknowledged?: number): Promise<Holder> 
   return holder;
 }
 
-const hold = ({ client, generation }: Holder, id = PHONE) => alarmSide.registry.hold(client, { id, generation });
+const hold = ({ client, generation, cursor }: Holder, id = PHONE) =>
+  alarmSide.registry.hold(client, { id, generation, cursor });
 const acknowledge = ({ client }: Holder, offset: number) => alarmSide.registry.acknowledge(client, cursorAt(offset));
 
 /** Appends, and lets everything arrive. */
