@@ -19,6 +19,8 @@ export class RawWatch {
   private readonly agent = new Agent({ keepAlive: true });
   private readonly watchers: Watcher[];
   private readonly timer: NodeJS.Timeout;
+  /** Nodes that have not answered the last push yet: the next waits, lest the two change places on their way. */
+  private readonly busy = new Set<number>();
   private pushed = 0;
 
   constructor(private readonly ports: readonly number[]) {
@@ -26,7 +28,7 @@ export class RawWatch {
     this.timer = setInterval(() => ports.forEach((port, node) => this.push(port, node)), PUSH_EVERY_MS);
   }
 
-  /** How often a watcher was given an older value of a series after a newer one. */
+  /** How often a watcher was given an older value of a series after a newer one, in one connection. */
   get setbacks(): number {
     return this.watchers.reduce((sum, { setbacks }) => sum + setbacks, 0);
   }
@@ -62,10 +64,13 @@ export class RawWatch {
   }
 
   private push(port: number, node: number): void {
+    if (this.busy.has(node)) return;
+    this.busy.add(node);
     this.pushed += 1;
     const datum = { businessType: 'fresh', businessId: '1', series: String(node), n: this.pushed };
     // A node that is down takes nothing; that the others go on is what is watched.
-    this.post(port, datum).catch(() => {});
+    const pushed = this.post(port, datum).catch(() => {});
+    void pushed.finally(() => this.busy.delete(node));
   }
 
   private post(port: number, datum: object): Promise<void> {
@@ -89,6 +94,7 @@ export class RawWatch {
 /** A client of one node that comes back after each end of its connection. */
 class Watcher {
   private readonly newest = new Map<string, number>();
+  private newestHere = new Map<string, number>();
   private socket: WebSocket | undefined;
   private retry: NodeJS.Timeout | undefined;
   private isEnded = false;
@@ -112,6 +118,7 @@ class Watcher {
     const url = `ws://127.0.0.1:${this.port}/ws/rowdata/fresh/1/watcher?snapshot=true&user=watcher`;
     const socket = new WebSocket(url, [PUSH_V1], { perMessageDeflate: false });
     this.socket = socket;
+    this.newestHere = new Map();
     socket.on('message', (data) => this.take(socket, String(data)));
     // It ends in a close, and that is answered.
     socket.on('error', () => {});
@@ -124,7 +131,8 @@ class Watcher {
     const { event, data } = JSON.parse(text) as { event: string; data: Datum };
     if (event === 'mark') socket.send(text);
     if (event !== 'rawData' || data.series === 'flood') return;
-    if (data.n < this.newestOf(Number(data.series))) this.setbacks += 1;
-    else this.newest.set(data.series, data.n);
+    if (data.n < (this.newestHere.get(data.series) ?? 0)) this.setbacks += 1;
+    this.newestHere.set(data.series, data.n);
+    this.newest.set(data.series, Math.max(data.n, this.newest.get(data.series) ?? 0));
   }
 }

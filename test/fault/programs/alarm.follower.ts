@@ -129,7 +129,8 @@ export class AlarmFollower {
         oldest: String(oldest),
         reason: String(reason),
       });
-    } else if (event !== 'degraded' && event !== 'drain') throw new Error(`${this.name} was sent what it does not expect: ${text}`);
+    } else if (event !== 'degraded' && event !== 'drain')
+      throw new Error(`${this.name} was sent what it does not expect: ${text}`);
   }
 
   /** A place of its own counts more than that of `ready`: behind that a gap may follow which it might not hear. */
