@@ -106,6 +106,8 @@ const ARROWS: Record<string, readonly string[]> = {
   ],
 };
 
+const wordsIn = (cell: string) => cell.match(/[\w-]+/g) ?? [];
+
 const isBackend = (file: string) =>
   /(^|\/)(memory|lmdb|redis|in-process)\.[^/]+$/.test(file) || file.startsWith('redis/');
 
@@ -127,6 +129,17 @@ describe('the arrows of the house', () => {
   test('every folder has its arrows', () => {
     const layers = new Set(files.filter((file) => file.includes('/')).map(layerOf));
     expect([...layers].filter((layer) => ARROWS[layer] === undefined && !LEAVES.includes(layer))).toEqual([]);
+  });
+
+  test('CONTRIBUTING.md has every folder with its arrows', () => {
+    const rows = readFileSync(join(SRC, '../CONTRIBUTING.md'), 'utf8').matchAll(/^\| `([\w-]+)` +\|([^|]*)\|/gm);
+    const map = Object.fromEntries([...rows].map(([, layer = '', cell = '']) => [layer, wordsIn(cell).toSorted()]));
+    const folders = [...new Set(files.filter((file) => file.includes('/')).map(layerOf))];
+    const arrows = folders.map((layer) => [
+      layer,
+      ARROWS[layer]?.filter((name) => !name.endsWith('.ts')).toSorted() ?? ['anything'],
+    ]);
+    expect(map).toMatchObject(Object.fromEntries(arrows) as Record<string, string[]>);
   });
 
   test('push.options knows no layer but by type, besides access', () => {

@@ -11,7 +11,14 @@ import { PushOptions } from '../src/push.options.js';
 import { column, ROOT, section, table, textOf, unquoted, withoutComments } from './support/documents.js';
 import { filesIn, membersOf, sourceFile, wordsOf } from './support/sources.js';
 
-const DOCUMENTS = ['README.md', 'SECURITY.md', 'docs/PROTOCOL.md', 'docs/OPERATIONS.md'];
+const DOCUMENTS = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'docs/PROTOCOL.md',
+  'docs/OPERATIONS.md',
+];
 
 const readme = textOf('README.md');
 const protocol = textOf('docs/PROTOCOL.md');

@@ -84,8 +84,10 @@ export class PushWsAdapter extends WsAdapter {
   override async close(server: never): Promise<void> {
     // An HTTP server does not close while one of its sockets is open.
     for (const socket of this.pendingSockets) refuseUpgrade(socket, NOT_SERVING);
-    if (this.isOurs(server)) await super.close(server);
-    else await this.options.delegate?.close(server);
+    // It tracks no clients, which the WsAdapter of NestJS 11 would end.
+    if ((server as unknown) instanceof PushServer) await closed(server);
+    else if (this.options.delegate === undefined) await super.close(server);
+    else await this.options.delegate.close(server);
   }
 
   override async dispose(): Promise<void> {
@@ -211,6 +213,12 @@ export class PushWsAdapter extends WsAdapter {
 
 interface ApplicationServer extends Pick<PushServer, 'handleUpgrade' | 'emit'> {
   readonly path: string;
+}
+
+function closed(server: PushServer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.close((cause) => (cause === undefined ? resolve() : reject(cause)));
+  });
 }
 
 function pathOf(request: IncomingMessage): string | undefined {

@@ -40,9 +40,10 @@ export class Child {
     command: string,
     parameters: readonly string[],
     environment: Readonly<Record<string, string>> = {},
+    folder = project,
   ): Child {
     const { PATH = '' } = process.env;
-    return new Child(spawn(command, parameters, { cwd: project, env: { PATH, ...environment } }));
+    return new Child(spawn(command, parameters, { cwd: folder, env: { PATH, ...environment } }));
   }
 
   /** The next line of its output that matches. */

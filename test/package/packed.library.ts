@@ -1,0 +1,74 @@
+import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run } from './command.js';
+
+export const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What a build and a package are made of. */
+const INGREDIENTS = [
+  'src',
+  'docs',
+  'package.json',
+  'nest-cli.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'README.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  'LICENSE',
+];
+
+export interface EntryTargets {
+  readonly types: string;
+  readonly default: string;
+}
+
+export interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
+  readonly exports: Readonly<Record<string, string | EntryTargets>>;
+  readonly typesVersions: { readonly '*': Readonly<Record<string, readonly string[]>> };
+}
+
+/** The library as it would be published: built and packed in a copy of this checkout. */
+export class PackedLibrary {
+  private constructor(
+    private readonly folder: string,
+    readonly tarball: string,
+    /** What the tarball holds, sorted. */
+    readonly files: readonly string[],
+    readonly manifest: Manifest,
+  ) {}
+
+  static async pack(): Promise<PackedLibrary> {
+    const folder = await mkdtemp(join(tmpdir(), 'push-package-'));
+    await Promise.all(INGREDIENTS.map((name) => cp(join(PROJECT, name), join(folder, name), { recursive: true })));
+    await symlink(join(PROJECT, 'node_modules'), join(folder, 'node_modules'));
+    await run('npm', ['run', 'build'], { in: folder });
+    const answer = await run('npm', ['pack', '--ignore-scripts', '--json'], { in: folder });
+    const [{ filename, files }] = JSON.parse(answer) as [{ filename: string; files: { path: string }[] }];
+    const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
+    return new PackedLibrary(folder, join(folder, filename), files.map(({ path }) => path).toSorted(), manifest);
+  }
+
+  /** Packages that every application has that installed this one as npm does. */
+  get required(): string[] {
+    const { dependencies, peerDependencies, peerDependenciesMeta } = this.manifest;
+    const peers = Object.keys(peerDependencies).filter((name) => peerDependenciesMeta[name]?.optional !== true);
+    return [...Object.keys(dependencies), ...peers];
+  }
+
+  /** A file of the tarball, as text. */
+  textOf(file: string): Promise<string> {
+    return readFile(join(this.folder, file), 'utf8');
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
