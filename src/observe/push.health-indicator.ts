@@ -4,7 +4,7 @@ import { NodeHealth } from './node.health.js';
 
 /**
  * The gateway in the health checks of `@nestjs/terminus`: `up` while the node is ready, `down` while it is not, and
- * `degraded` where something is at fault that `readinessChecks` does not name.
+ * `degraded` where something is at fault that `readinessChecks` does not name (with version 11, which has no such word, `up`).
  *
  * `health.check([() => pushHealthIndicator.isHealthy('push')])`
  */
@@ -19,6 +19,8 @@ export class PushHealthIndicator {
     const indicator = this.indicators.check(key);
     const { isReady, ...report } = this.health.report();
     if (!isReady) return indicator.down(report);
-    return this.health.hasFault ? indicator.degraded(report) : indicator.up(report);
+    // @nestjs/terminus 11 does not know it.
+    const isTold = this.health.hasFault && 'degraded' in indicator;
+    return isTold ? indicator.degraded(report) : indicator.up(report);
   }
 }
