@@ -8,6 +8,8 @@ import { type EntryTargets, type PackedLibrary, PROJECT } from './packed.library
 
 /** What is read, beside the library. */
 const DOCUMENTS = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'];
+/** They read a program of their own first. */
+const TOOL_DEADLINE_MS = 60_000;
 /** The runnable node is no part of the library. */
 const isOfTheNode = (source: string) => /^(main|app\.module)\.ts$|^app\//.test(source);
 
@@ -64,16 +66,24 @@ export function contentsCases(libraryOf: () => PackedLibrary): void {
     expect(unused).toEqual(['@types/ws', 'reflect-metadata']);
   });
 
-  test('publint has nothing to say', async () => {
-    const { tarball } = libraryOf();
-    const said = await run(join(PROJECT, 'node_modules/.bin/publint'), ['run', tarball, '--strict'], { in: PROJECT });
-    expect(said).toContain('All good!');
-  });
+  test(
+    'publint has nothing to say',
+    async () => {
+      const { tarball } = libraryOf();
+      const said = await run(join(PROJECT, 'node_modules/.bin/publint'), ['run', tarball, '--strict'], { in: PROJECT });
+      expect(said).toContain('All good!');
+    },
+    TOOL_DEADLINE_MS,
+  );
 
-  test('the types are right under every resolution', async () => {
-    // That CommonJS gets an ES module is meant so: Node 20.19 and newer require those.
-    const flags = ['--ignore-rules', 'cjs-resolves-to-esm', '--format', 'ascii', '--no-color', '--no-emoji'];
-    const said = await run(join(PROJECT, 'node_modules/.bin/attw'), [libraryOf().tarball, ...flags], { in: PROJECT });
-    expect(said).toContain('No problems found');
-  });
+  test(
+    'the types are right under every resolution',
+    async () => {
+      // That CommonJS gets an ES module is meant so: Node 20.19 and newer require those.
+      const flags = ['--ignore-rules', 'cjs-resolves-to-esm', '--format', 'ascii', '--no-color', '--no-emoji'];
+      const said = await run(join(PROJECT, 'node_modules/.bin/attw'), [libraryOf().tarball, ...flags], { in: PROJECT });
+      expect(said).toContain('No problems found');
+    },
+    TOOL_DEADLINE_MS,
+  );
 }
