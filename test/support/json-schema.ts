@@ -1,4 +1,4 @@
-import { Ajv2020 } from 'ajv/dist/2020.js';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export interface JsonObject {
@@ -53,9 +53,18 @@ const ajv = new Ajv2020({
   },
 });
 
+const compiled = new Map<string, ValidateFunction>();
+
+function validatorOf(schema: Json): ValidateFunction {
+  const key = JSON.stringify(schema);
+  const validator = compiled.get(key) ?? ajv.compile(closed(schema) as object);
+  compiled.set(key, validator);
+  return validator;
+}
+
 /** What is wrong with a value, also a field that the schema does not name. Throws where the schema, without references, is none. */
 export function faultsOf(schema: Json, value: unknown): string[] {
-  const validate = ajv.compile(closed(schema) as object);
+  const validate = validatorOf(schema);
   if (validate(value)) return [];
   return (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath || 'it'} ${message}`);
 }
