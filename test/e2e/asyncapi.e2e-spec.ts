@@ -6,6 +6,7 @@ import { messagesOf, payloadOf } from '../support/asyncapi.js';
 import { until, within } from '../support/deadline.js';
 import { gatewayOn, type TestGateway } from '../support/gateway.fixture.js';
 import { faultsOf, type JsonObject } from '../support/json-schema.js';
+import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
 const RAW_DATA_PATH = '/ws/rowdata/meter/m-7/ann';
 const DATUM = { businessType: 'meter', businessId: 'm-7', series: 'kw', value: 21.5 };
@@ -176,7 +177,8 @@ test('every message of push.v1, as it goes over the socket, is as it is document
   await gateway.close();
   expect(await closed).toBe(CloseCodes.drain.code);
   expect(said().flatMap(faultsOfMessage)).toEqual([]);
-  const documented = messagesOf('send', 'push.v1').filter((name) => name !== 'text');
+  // Texts are the application's; of several nodes there is a test below.
+  const documented = messagesOf('send', 'push.v1').filter((name) => !['text', 'degraded'].includes(name));
   expect(namesSaid('send')).toEqual(documented.toSorted());
   expect(namesSaid('receive')).toEqual(messagesOf('receive', 'push.v1').toSorted());
 });
@@ -191,4 +193,15 @@ test('what goes over the plain wire is as it is documented', async () => {
   expect(faultsOf(payloadOf('plainAlarm'), JSON.parse(await alarms.next()))).toEqual([]);
   gateway.rawData.broadcast('maintenance at noon');
   expect(faultsOf(payloadOf('text'), await rawData.next())).toEqual([]);
+});
+
+describeWithRedis('messages of a node among several', () => {
+  test('are as they are documented', async () => {
+    const redis = await RedisServer.start();
+    const gateway = await gatewayOn('express').withOptions({ redisUrl: redis.url }).start();
+    const clients = [await Recording.open(gateway, RAW_DATA_PATH), await Recording.open(gateway, '/ws/alarm')];
+    await redis.kill();
+    for (const client of clients) expect(await client.next('degraded')).toMatchObject({ data: { active: true } });
+    expect(said().flatMap(faultsOfMessage)).toEqual([]);
+  });
 });
