@@ -10,40 +10,44 @@ export interface ChannelName {
 }
 
 /** Makes a name out of parts without `:`, as RedisConnection.key does. */
-export type NameOf = (...parts: readonly string[]) => string;
+export type JoinParts = (...parts: readonly string[]) => string;
 
 /** Names the channels that raw data travel on: one for each thing that a push can be addressed to. */
 export class Channels {
-  constructor(private readonly nameOf: NameOf) {}
+  constructor(private readonly join: JoinParts) {}
 
+  /** What whoever wants this has to be subscribed to. */
   of(interest: Interest): ChannelName {
-    switch (interest.kind) {
+    const name = this.nameOf(interest);
+    if (interest.kind !== 'key') return { name, isPattern: false };
+    const { businessId } = interest;
+    if (businessId === ANY_BUSINESS_ID) return { name, isPattern: true };
+    return { name, isPattern: false, coveredBy: this.nameOf({ ...interest, businessId: ANY_BUSINESS_ID }) };
+  }
+
+  /** The channel that a push is sent on. */
+  nameOf(addressed: Interest): string {
+    switch (addressed.kind) {
       case 'key': {
-        const { businessType, businessId } = interest;
-        const pattern = this.nameOf('raw', 'key', encodePart(businessType), '*');
-        if (businessId === ANY_BUSINESS_ID) return { name: pattern, isPattern: true };
-        const name = this.nameOf('raw', 'key', encodePart(businessType), encodePart(businessId));
-        return { name, isPattern: false, coveredBy: pattern };
+        const { businessType, businessId } = addressed;
+        const id = businessId === ANY_BUSINESS_ID ? '*' : encodePart(businessId);
+        return this.join('raw', 'key', encodePart(businessType), id);
       }
       case 'type':
-        return channel(this.nameOf('raw', 'type', encodePart(interest.businessType)));
+        return this.join('raw', 'type', encodePart(addressed.businessType));
       case 'user':
-        return channel(this.nameOf('raw', 'user', encodePart(interest.userName)));
+        return this.join('raw', 'user', encodePart(addressed.userName));
       case 'client':
-        return channel(this.nameOf('raw', 'client', encodePart(interest.clientId)));
+        return this.join('raw', 'client', encodePart(addressed.clientId));
       case 'everybody':
-        return channel(this.nameOf('raw', 'everybody'));
+        return this.join('raw', 'everybody');
     }
   }
 
   /** Where a node sends something to itself, to see whether it arrives. */
   probeOf(nodeId: string): ChannelName {
-    return channel(this.nameOf('raw', 'probe', encodePart(nodeId)));
+    return { name: this.join('raw', 'probe', encodePart(nodeId)), isPattern: false };
   }
-}
-
-function channel(name: string): ChannelName {
-  return { name, isPattern: false };
 }
 
 /** No part holds a `:`, nor anything that Redis' patterns give a meaning to: of those encodeURIComponent leaves `*` alone. */

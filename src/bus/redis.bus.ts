@@ -92,7 +92,7 @@ export class RedisBus implements RawDataBus {
 
   send(envelope: RawDataEnvelope): DatumOrigin {
     const sequence = (this.sequence += 1);
-    this.publisher.add(this.channels.of(interestAddressed(envelope)).name, { sequence, envelope });
+    this.publisher.add(this.channels.nameOf(interestAddressed(envelope)), { sequence, envelope });
     return { nodeId: this.nodeId, sequence };
   }
 
