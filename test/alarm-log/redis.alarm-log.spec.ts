@@ -84,7 +84,8 @@ describeWithRedis('RedisAlarmLog', () => {
     let b: LogOfNode;
 
     beforeEach(async () => {
-      await start();
+      // With `everysec` what was accepted may be in no file yet when Redis is killed, where the disk is slow.
+      await start({ appendfsync: 'always' });
       a = await openLog();
       b = await openLog();
     });
