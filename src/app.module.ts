@@ -8,8 +8,10 @@ import { AlarmController } from './app/http/alarm.controller.js';
 import { ClientsController } from './app/http/clients.controller.js';
 import { HealthController } from './app/http/health.controller.js';
 import { HttpExceptionFilter } from './app/http/http-exception.filter.js';
+import { MetricsController } from './app/http/metrics.controller.js';
 import { RawDataController } from './app/http/raw-data.controller.js';
 import { TicketController } from './app/http/ticket.controller.js';
+import { NodeMetrics } from './app/metrics/node.metrics.js';
 import { PushModule } from './push.module.js';
 
 /** The runnable node: the push gateways, their HTTP routes, and with `PUSH_DEMO` a data source and a dashboard. */
@@ -17,19 +19,22 @@ import { PushModule } from './push.module.js';
 export class AppModule {
   static register(environment: Environment): DynamicModule {
     const { isDemo } = environment;
+    const metrics = new NodeMetrics();
     return {
       module: AppModule,
-      imports: [PushModule.forRoot(pushOptionsOf(environment))],
+      imports: [PushModule.forRoot({ ...pushOptionsOf(environment), meter: metrics.meter })],
       controllers: [
         RawDataController,
         AlarmController,
         ClientsController,
         HealthController,
+        MetricsController,
         TicketController,
         ...(isDemo ? [DashboardController] : []),
       ],
       providers: [
         { provide: Environment, useValue: environment },
+        { provide: NodeMetrics, useValue: metrics },
         { provide: APP_FILTER, useClass: HttpExceptionFilter },
         ...(isDemo ? [HostSampler, HostTelemetry] : []),
       ],

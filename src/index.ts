@@ -53,6 +53,7 @@ export { PushService } from './push.service.js';
 export type { Alarm, AlarmReceipt, NodePhase, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
 export { AuditTrail } from './observe/audit.trail.js';
 export type { LoopDelays } from './observe/loop.delay.js';
+export type { Meter } from './observe/meter.js';
 export { NodeHealth } from './observe/node.health.js';
 export type { HealthReport, ReadinessCheck } from './observe/node.health.js';
 export { AlarmRegistry } from './registry/alarm.registry.js';

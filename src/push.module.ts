@@ -9,9 +9,9 @@ import { ClaimsAuthorizer, PushAuthorizer } from './access/push.authorizer.js';
 import { REVOCATIONS } from './access/revocations.js';
 import { TICKETS } from './access/tickets.js';
 import { ConnectionLimits } from './access/connection-limits.js';
-import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
+import { ALARM_LOG } from './alarm-log/alarm-log.js';
 import { SUBSCRIPTION_STORE } from './alarm-log/subscription-store.js';
-import { RAW_DATA_BUS, type RawDataBus } from './bus/bus.js';
+import { RAW_DATA_BUS } from './bus/bus.js';
 import { CLUSTER } from './bus/cluster.js';
 import { LAST_VALUE_STORE } from './bus/last-value.store.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
@@ -30,7 +30,6 @@ import { TokenRefresh } from './gateway/token.refresh.js';
 import { UnfinishedMessages } from './gateway/unfinished.messages.js';
 import { UpgradeGate } from './gateway/upgrade.gate.js';
 import { AuditTrail } from './observe/audit.trail.js';
-import { LoopDelay } from './observe/loop.delay.js';
 import { NodeHealth } from './observe/node.health.js';
 import { Backends } from './push.backends.js';
 import { CLOCK, type Clock } from './push.clock.js';
@@ -41,6 +40,7 @@ import {
   type OPTIONS_TYPE,
   PUSH_MODULE_OPTIONS,
 } from './push.module-definition.js';
+import { OBSERVERS } from './push.observers.js';
 import { isUseExisting, type PushModuleOptions, PushOptions, resolvePushOptions } from './push.options.js';
 import { PushService } from './push.service.js';
 import { AlarmPages } from './registry/alarm.pages.js';
@@ -89,7 +89,7 @@ import { Sessions } from './registry/sessions.js';
       inject: [PushAuthorizer],
       useFactory: (authorizer: PushAuthorizer) => new GuardedAuthorizer(authorizer, reportAuthorizer),
     },
-    AuditTrail,
+    ...OBSERVERS,
     Sessions,
     TokenRefresh,
     UnfinishedMessages,
@@ -108,18 +108,6 @@ import { Sessions } from './registry/sessions.js';
     { provide: TICKETS, inject: [Backends], useFactory: ({ tickets }: Backends) => tickets },
     { provide: REVOCATIONS, inject: [Backends], useFactory: ({ revocations }: Backends) => revocations },
     NodeState,
-    LoopDelay,
-    {
-      provide: NodeHealth,
-      inject: [PushOptions, NodeState, ALARM_LOG, RAW_DATA_BUS, LoopDelay],
-      useFactory: (
-        { readinessChecks, redisUrl }: PushOptions,
-        state: NodeState,
-        alarmLog: AlarmLog,
-        bus: RawDataBus,
-        loop: LoopDelay,
-      ) => new NodeHealth({ state, alarmLog, bus, loop, readinessChecks, isOnRedis: redisUrl !== undefined }),
-    },
     GatewayRoutes,
     UpgradeGate,
     TicketOffice,

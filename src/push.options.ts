@@ -21,6 +21,7 @@ import { Authenticator } from './access/authenticator.js';
 import { createPeerReader } from './access/peer.js';
 import { PushAuthorizer } from './access/push.authorizer.js';
 import type { DeliveryMode } from './fan-out/conflating.backlog.js';
+import type { Meter } from './observe/meter.js';
 import type { ReadinessCheck } from './observe/node.health.js';
 import { PushConfigurationError } from './push.errors.js';
 import type { RawDatum } from './push.types.js';
@@ -49,6 +50,17 @@ class IsFunction implements ValidatorConstraintInterface {
 
   defaultMessage(): string {
     return '$property must be a function';
+  }
+}
+
+@ValidatorConstraint()
+class IsMeter implements ValidatorConstraintInterface {
+  validate(value: unknown): boolean {
+    return typeof (value as Partial<Meter>).addBatchObservableCallback === 'function';
+  }
+
+  defaultMessage(): string {
+    return '$property must be a Meter of @opentelemetry/api, as meterProvider.getMeter(name) gives it';
   }
 }
 
@@ -292,6 +304,14 @@ export class PushOptions {
   @IsArray()
   @IsIn(['alarmLog', 'redis'], { each: true })
   readinessChecks: ReadinessCheck[] = ['alarmLog', 'redis'];
+
+  /**
+   * Where metrics go, a `Meter` of `@opentelemetry/api`. Absent: to the meter provider that the application has registered by
+   * the time it starts, where it has that package; else nowhere.
+   */
+  @IsOptional()
+  @Validate(IsMeter)
+  meter?: Meter = undefined;
 
   /** Alarms kept: this many, */
   @IsInt()

@@ -23,11 +23,18 @@ import { assertCloseArguments } from './registry/client.registry.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
 import { type DisconnectTarget, type RevocationTarget, Sessions } from './registry/sessions.js';
 
+/** Told of every attempt to append to the log: how long it took, and how it failed. */
+export type AppendListener = (durationMs: number, failure: unknown) => void;
+
 type CloseArguments = Pick<CloseCode, 'code' | 'reason'>;
 
 /** What application modules inject to push. A slow, broken or hostile client cannot make any of this fail or wait. */
 @Injectable()
 export class PushService implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** @internal What was pushed here, since the start. */
+  readonly pushed = { rawData: 0, alarms: 0 };
+  /** @internal */
+  onAppended: AppendListener | undefined;
   private stopReceiving: (() => void) | undefined;
 
   constructor(
@@ -107,6 +114,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
 
   /** On to the other nodes, which does not wait, and to the clients of this one. */
   private send(push: RawDataPush): number {
+    this.pushed.rawData += 1;
     const { frame, businessType, businessId, to, except } = push;
     const { plainText: datumJson, conflationKey: key = '' } = frame;
     const origin = this.bus.send({ datumJson, conflationKey: key, businessType, businessId, to, except });
@@ -121,8 +129,21 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
 
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {
     if (alarms.length === 0) return [];
-    const receipts = await this.alarmLog.append(alarms);
+    const receipts = await this.timed(this.alarmLog.append(alarms));
+    this.pushed.alarms += alarms.length;
     return receipts.map(({ cursor, duplicate }) => ({ cursor: formatCursor(cursor), duplicate }));
+  }
+
+  private async timed<T>(appending: Promise<T>): Promise<T> {
+    const startMs = performance.now();
+    try {
+      const receipts = await appending;
+      this.onAppended?.(performance.now() - startMs, undefined);
+      return receipts;
+    } catch (cause) {
+      this.onAppended?.(performance.now() - startMs, cause);
+      throw cause;
+    }
   }
 
   private encodeRawDatum(datum: RawDatum, { to, except }: PushRawDataOptions): RawDataPush {

@@ -72,7 +72,15 @@ function show({ from, to }: Import): string {
 /** Types, errors and tokens without anything concrete behind them. */
 const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts'];
 const PORTS = ['bus', 'alarm-log'];
-const TOP = ['index.ts', 'terminus.ts', 'main.ts', 'app.module.ts', 'push.module.ts', 'push.backends.ts'];
+const TOP = [
+  'index.ts',
+  'terminus.ts',
+  'main.ts',
+  'app.module.ts',
+  'push.module.ts',
+  'push.backends.ts',
+  'push.observers.ts',
+];
 const LEAVES = ['app', 'sdk', 'testing'];
 /** Leaves at the other end of the wire. */
 const CLIENTS = new Set(['sdk', 'testing']);
@@ -203,6 +211,15 @@ describe('packages', () => {
     expect(importersOf((name) => name === 'ws', true).filter((file) => layerOf(file) !== 'gateway')).toEqual([
       testClient,
     ]);
+  });
+
+  test('what is optional is loaded by one file, or by what needs it anyway', () => {
+    expect(importersOf((name) => name === '@opentelemetry/api')).toEqual(['observe/meter.ts']);
+    expect(importersOf((name) => name === '@nestjs/terminus', true)).toEqual(['observe/push.health-indicator.ts']);
+    const sdk = importersOf((name) => /^@opentelemetry\/(?!api$)/.test(name), true);
+    expect([...new Set(sdk.map(layerOf))]).toEqual(['app']);
+    const indicator = ours.filter(({ to }) => to === 'observe/push.health-indicator.ts').map(({ from }) => from);
+    expect(indicator).toEqual(['terminus.ts']);
   });
 
   test('fan-out and protocol are TypeScript without packages', () => {

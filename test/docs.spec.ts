@@ -5,6 +5,8 @@ import { describe, expect, test } from '@jest/globals';
 import ts from 'typescript';
 import { JwtAuthenticator } from '../src/access/jwt.authenticator.js';
 import { Environment } from '../src/app/environment.js';
+import { DURATION_METRICS, type MetricDefinition, OBSERVED_METRICS } from '../src/observe/metric.definitions.js';
+import { REFUSAL_REASONS } from '../src/observe/metric.labels.js';
 import { CloseCodes } from '../src/protocol/close-codes.js';
 import { parseCursor } from '../src/protocol/cursor.js';
 import { PushOptions } from '../src/push.options.js';
@@ -222,6 +224,14 @@ describe('PROTOCOL.md', () => {
     expect(column(rows)).toEqual([...events, 'anything else']);
   });
 
+  test('every reason of a refusal is a label of the metrics', () => {
+    const paths = sources.filter((path) => path.startsWith('src/gateway/') || path.startsWith('src/access/'));
+    const words = refusalsIn(paths).map((refusal) => refusal.split(' ')[1] ?? '');
+    // Of open connections, and what a plain GET is answered that could be upgraded.
+    const noRefusals = new Set(['refresh', 'otherUser', 'upgradeRequired']);
+    expect([...REFUSAL_REASONS]).toEqual([...new Set(words)].filter((word) => !noRefusals.has(word)).toSorted());
+  });
+
   test('every refusal of a ticket', () => {
     expect(refusalsOf('### Tickets', '`error` of a ticket')).toEqual(refusalsIn([TICKET_OFFICE]));
   });
@@ -263,6 +273,41 @@ describe('tokens', () => {
     const decisions = [...textOf('src/access/push.authorizer.ts').matchAll(/^ {2}abstract (\w+)\(/gm)];
     expect(decisions.length).toBe(3);
     expect(decisions.filter(([, name]) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+describe('OPERATIONS.md: metrics', () => {
+  const definitions: MetricDefinition[] = Object.values({ ...OBSERVED_METRICS, ...DURATION_METRICS });
+
+  test('every one with its kind, unit, attributes and meaning, and no other', () => {
+    const rows = table(section(operations, '## Metrics'), 'metric', 'kind');
+    expect(rows).toEqual(
+      definitions.map(({ name, kind, unit, attributes, description }) => [
+        `\`${name}\``,
+        kind,
+        `\`${unit}\``,
+        attributes.map((attribute) => `\`${attribute}\``).join(', ') || 'none',
+        description,
+      ]),
+    );
+  });
+
+  test('those of the process', () => {
+    const found = [...textOf('src/app/metrics/process.metrics.ts').matchAll(/meter\.create\w+\('([\w.]+)'/g)];
+    expect(column(table(section(operations, '## Metrics'), 'metric of the process'))).toEqual(
+      found.map(([, name]) => name),
+    );
+  });
+
+  test('those to watch are there', () => {
+    const known = [
+      ...definitions.map(({ name }) => name),
+      ...textOf('src/app/metrics/process.metrics.ts').matchAll(/'(\w+(?:\.\w+)+)'/g),
+    ].map(String);
+    const watched = column(table(section(operations, '## What to watch'), 'look at')).join(' ');
+    const named = watched.match(/\b(?:push|process|nodejs|v8js)\.[\w.]*\w/g) ?? [];
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((name) => !known.some((each) => each.includes(name)))).toEqual([]);
   });
 });
 

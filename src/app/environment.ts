@@ -97,7 +97,7 @@ export class Environment {
   @IsArray()
   PUSH_TRUST_PROXY: string[] = [];
 
-  /** Bearer key of the publish and clients routes. Absent: only this machine may use them. */
+  /** Bearer key of the publish, clients and metrics routes. Absent: only this machine may use them. */
   @IsOptional()
   // RFC 6750 section 2.1: what cannot stand in an Authorization header could never be sent.
   @Matches(/^[\w.~+/-]+=*$/, { message: 'PUSH_PUBLISH_KEY may hold only letters, digits and - . _ ~ + / =' })

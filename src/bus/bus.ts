@@ -17,6 +17,18 @@ export interface RawDataEnvelope {
   readonly except: string | undefined;
 }
 
+/** What a bus has done since the start. */
+export interface BusCounts {
+  /** Data that were handed on for other nodes, whether there are any or not. */
+  readonly sent: number;
+  /** Data that came from other nodes. */
+  readonly received: number;
+  /** Data that were replaced by newer ones while they waited to be sent. */
+  readonly conflated: number;
+  /** Data that were not sent, or may not have been. */
+  readonly dropped: number;
+}
+
 /**
  * The way of raw data between nodes. It speaks to the other nodes only: local delivery neither waits for it nor comes
  * back through it, and both ways end in the registry's `route`.
@@ -27,6 +39,9 @@ export interface RawDataEnvelope {
 export interface RawDataBus {
   /** Why other nodes cannot be heard now; undefined where they can, or there are none. */
   readonly fault: string | undefined;
+
+  /** Undefined where there are no other nodes. */
+  readonly counts: BusCounts | undefined;
 
   /**
    * Never throws and never waits; what cannot be sent is counted by the backend. Returns what the other nodes are told

@@ -2,7 +2,7 @@ import { type Interest, interestAddressed } from '../fan-out/interest.js';
 import { PushConfigurationError } from '../push.errors.js';
 import { withinMs } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/redis.connection.js';
-import type { DatumOrigin, RawDataBus, RawDataEnvelope } from './bus.js';
+import type { BusCounts, DatumOrigin, RawDataBus, RawDataEnvelope } from './bus.js';
 import { Channels } from './channels.js';
 import { type ReceivedCounts, type ReceivedListener, ReceivedMessages } from './received.messages.js';
 import { RedisPublisher } from './redis.publisher.js';
@@ -19,15 +19,8 @@ export interface RedisBusOptions {
   readonly maxWaitingBytes?: number;
 }
 
-/** Since the start. */
-export interface RedisBusCounts extends ReceivedCounts {
-  /** Data that Redis has taken for other nodes, whether there are any or not. */
-  readonly sent: number;
-  /** Data that were replaced by newer ones while they waited for Redis. */
-  readonly conflated: number;
-  /** Data that went because the budget was spent, or were on their way when the connection was lost. */
-  readonly dropped: number;
-}
+/** `dropped` went because the budget was spent, or were on their way when the connection was lost. */
+export type RedisBusCounts = BusCounts & ReceivedCounts;
 
 const OPEN_DEADLINE_MS = 10_000;
 

@@ -64,7 +64,7 @@ export class AlarmClient extends Client {
   constructor(identity: ClientIdentity, sink: Sink, options: AlarmClientOptions, subscription: AlarmSubscription) {
     const { accepts, start, maxUnacknowledged } = subscription;
     const unacknowledged = maxUnacknowledged === undefined ? undefined : new Unacknowledged(maxUnacknowledged);
-    const { source, lane, catchUpLane, inFlightBytes, maxOutboxBytes } = options;
+    const { source, lane, catchUpLane, inFlightBytes, maxOutboxBytes, totals } = options;
     const { format } = identity;
     const feed = new AlarmFeed(
       {
@@ -79,7 +79,7 @@ export class AlarmClient extends Client {
       () => this.wake(),
     );
     const backlogPolicy = { create: () => feed };
-    super(identity, sink, { lane, inFlightBytes, maxOutboxBytes, backlogPolicy, mergesFlushes: false });
+    super(identity, sink, { lane, inFlightBytes, maxOutboxBytes, totals, backlogPolicy, mergesFlushes: false });
     this.feed = feed;
     this.catchUpLane = catchUpLane;
     this.unacknowledged = unacknowledged;

@@ -7,6 +7,7 @@ import { type Encoding, encodingOf, Frame, WireFormat } from './frame.js';
 import { InFlightWindow } from './in-flight-window.js';
 import { MarkKind, markBytes } from './mark.js';
 import type { Sink } from './sink.js';
+import type { WriteTotals } from './write-totals.js';
 
 /**
  * `draining`: takes nothing new, and closes once what it was offered is written. `closing`: a close frame went out;
@@ -23,6 +24,7 @@ export interface ClientOptions {
   /** The in-flight window. At most `maxOutboxBytes`, so that it also bounds what Node buffers for the socket. */
   readonly inFlightBytes: number;
   readonly maxOutboxBytes: number;
+  readonly totals: WriteTotals;
 }
 
 export interface ClientIdentity {
@@ -204,14 +206,16 @@ export class Client implements Flushable {
     if (!this.canWrite()) return false;
     const { encoding } = this;
     const batch = this.options.mergesFlushes ? this.pending.conflated() : this.pending;
+    const conflated = this.pending.count - batch.count;
     const bytes = batch.joined(encoding);
     if (bytes.length > this.window.openBytes && batch.count > 1) return false;
     this.pending = undefined;
+    this.options.totals.conflated += conflated;
     if (this.window.isMarkDue(bytes.length)) {
-      this.write(batch.joinedWithMark(encoding, this.markKind, flushNumber), nowMs);
+      this.write(batch.joinedWithMark(encoding, this.markKind, flushNumber), batch.count, nowMs);
       this.marked(flushNumber);
     } else {
-      this.write(bytes, nowMs);
+      this.write(bytes, batch.count, nowMs);
     }
     return true;
   }
@@ -241,15 +245,20 @@ export class Client implements Flushable {
   }
 
   private writeBacklog(backlog: Backlog, flushNumber: number, nowMs: number): void {
-    const buffers = backlog.take(this.window.openBytes).map((batch) => batch.joined(this.encoding));
-    if (buffers.length === 0) return;
-    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    const batches = backlog.take(this.window.openBytes);
+    if (batches.length === 0) return;
+    const buffers = batches.map((batch) => batch.joined(this.encoding));
+    const messages = batches.reduce((sum, batch) => sum + batch.count, 0);
+    let bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     // What is left waits for a mark, so there has to be one, however little was written.
     const isMarkDue = this.window.isMarkDue(bytes) || !backlog.isEmpty;
-    // Behind buffers that are shared, and too large to copy for it.
-    if (isMarkDue) buffers.push(markBytes(this.markKind, flushNumber));
-    this.lastWriteAtMs = nowMs;
-    this.window.wrote(isMarkDue ? bytes + markBytes(this.markKind, flushNumber).length : bytes);
+    if (isMarkDue) {
+      // Behind buffers that are shared, and too large to copy for it.
+      const mark = markBytes(this.markKind, flushNumber);
+      buffers.push(mark);
+      bytes += mark.length;
+    }
+    this.wrote(bytes, messages, nowMs);
     this.sink.writeAll(buffers);
     if (isMarkDue) this.marked(flushNumber);
   }
@@ -281,9 +290,16 @@ export class Client implements Flushable {
     return this.window.openBytes > 0 && this.sink.bufferedBytes <= this.options.maxOutboxBytes;
   }
 
-  private write(bytes: Buffer, nowMs: number): void {
-    this.lastWriteAtMs = nowMs;
-    this.window.wrote(bytes.length);
+  private write(bytes: Buffer, messages: number, nowMs: number): void {
+    this.wrote(bytes.length, messages, nowMs);
     this.sink.write(bytes);
+  }
+
+  private wrote(bytes: number, messages: number, nowMs: number): void {
+    const { totals } = this.options;
+    totals.bytes += bytes;
+    totals.messages += messages;
+    this.lastWriteAtMs = nowMs;
+    this.window.wrote(bytes);
   }
 }

@@ -3,6 +3,7 @@ import type { Backlog, ConflationReport } from './backlog.js';
 import { Batch } from './batch.js';
 import { ConflatedLine } from './conflated.line.js';
 import type { Encoding, Frame } from './frame.js';
+import type { WriteTotals } from './write-totals.js';
 
 /**
  * `conflate`: every value until pressure begins, then the newest of each series. `merge`: the newest of each series in
@@ -33,6 +34,7 @@ export class ConflatingBacklog implements Backlog {
   constructor(
     private readonly encoding: Encoding,
     private readonly options: ConflationOptions,
+    private readonly totals: WriteTotals,
   ) {}
 
   get isEmpty(): boolean {
@@ -116,6 +118,7 @@ export class ConflatingBacklog implements Backlog {
     if (outdated === undefined) return;
     this.bytes -= this.bytesOf(outdated);
     this.conflatedCount += 1;
+    this.totals.conflated += 1;
   }
 
   private bytesOf(frame: Frame): number {

@@ -5,6 +5,10 @@ export interface Flushable {
   flush(flushNumber: number, nowMs: number): void;
 }
 
+/** Told when all who were in a lane's line have been flushed: how long that took. */
+export type FlushListener = (lane: LaneName, durationMs: number) => void;
+export type LaneName = 'alarms' | 'rawData' | 'catchUp';
+
 /** A long flush lets the event loop go on after this long, so that pongs, upgrades and timers are not held up. */
 const MAX_SLICE_MS = 8;
 const FLUSHES_BETWEEN_CLOCK_READS = 16;
@@ -16,6 +20,8 @@ const FLUSHES_BETWEEN_CLOCK_READS = 16;
 export class FlushLane {
   /** Where every client's batch of the next flush begins. */
   root = Batch.empty();
+  onRunEnded: ((durationMs: number) => void) | undefined;
+  private runStartedMs = 0;
   private dirty: Flushable[] = [];
   private running: Flushable[] = [];
   private runIndex = 0;
@@ -42,19 +48,21 @@ export class FlushLane {
 
   /** Flushes what is dirty until `deadlineMs`; true where all is done. */
   run(flushNumber: number, nowMs: number, deadlineMs: number): boolean {
-    if (this.runIndex === this.running.length) this.beginRun();
+    if (this.runIndex === this.running.length) this.beginRun(nowMs);
     const { running } = this;
     while (this.runIndex < running.length) {
       running[this.runIndex++]?.flush(flushNumber, nowMs);
       if (this.runIndex % FLUSHES_BETWEEN_CLOCK_READS === 0 && performance.now() >= deadlineMs) break;
     }
     if (this.runIndex < running.length) return false;
+    if (running.length > 0) this.onRunEnded?.(performance.now() - this.runStartedMs);
     this.running = [];
     this.runIndex = 0;
     return true;
   }
 
-  private beginRun(): void {
+  private beginRun(nowMs: number): void {
+    this.runStartedMs = nowMs;
     this.running = this.dirty;
     this.runIndex = 0;
     this.dirty = [];
@@ -85,6 +93,13 @@ export class FlushQueue {
     this.alarms = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
     this.rawData = new FlushLane(() => this.scheduleRawData(), options.flushIntervalMs, nextFlushNumber);
     this.catchUp = new FlushLane(() => this.scheduleNow(), 0, nextFlushNumber);
+  }
+
+  /** From now on the listener is told of every flush; one at most. */
+  observe(listener: FlushListener): void {
+    for (const name of ['alarms', 'rawData', 'catchUp'] as const) {
+      this[name].onRunEnded = (durationMs) => listener(name, durationMs);
+    }
   }
 
   /** What is dirty goes out in the next tick, raw data too. */

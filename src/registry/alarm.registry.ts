@@ -25,7 +25,7 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
   ) {
     super(new Logger(AlarmRegistry.name));
     const { alarms: lane, catchUp: catchUpLane } = flushQueue;
-    this.clientOptions = { lane, catchUpLane, inFlightBytes, maxOutboxBytes, source };
+    this.clientOptions = { lane, catchUpLane, inFlightBytes, maxOutboxBytes, source, totals: this.totals };
   }
 
   /** Offers the newest alarm of the log to every client. */

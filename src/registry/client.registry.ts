@@ -3,6 +3,7 @@ import { filter, firstValueFrom, type Observable } from 'rxjs';
 import type { Client } from '../fan-out/client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
 import { InvalidPushError, PayloadTooLargeError } from '../push.errors.js';
+import { WriteTotals } from '../fan-out/write-totals.js';
 import { GuardedSubject } from './guarded.subject.js';
 
 const MAX_BROADCAST_BYTES = 1024 * 1024;
@@ -51,7 +52,10 @@ export interface ClientSent {
  * and to broadcast. Listeners run synchronously; one that throws is logged and harms nobody.
  */
 export abstract class ClientRegistry<C extends Client> {
+  /** @internal */
+  readonly totals = new WriteTotals();
   private readonly clientsById = new Map<string, C>();
+  private readonly closes = new Map<number, number>();
   private readonly connected: GuardedSubject<ClientConnected>;
   private readonly disconnected: GuardedSubject<ClientDisconnected>;
   private readonly messages: GuardedSubject<ClientSent>;
@@ -117,6 +121,11 @@ export abstract class ClientRegistry<C extends Client> {
     return matched;
   }
 
+  /** @internal How many connections have ended with each close code. */
+  get closeCounts(): ReadonlyMap<number, number> {
+    return this.closes;
+  }
+
   /** @internal */
   all(): IterableIterator<C> {
     return this.clientsById.values();
@@ -133,6 +142,7 @@ export abstract class ClientRegistry<C extends Client> {
   /** @internal The gateway's, once the socket is gone. */
   unregister(client: C, code: number, reason: string): void {
     if (!this.clientsById.delete(client.clientId)) return;
+    this.closes.set(code, (this.closes.get(code) ?? 0) + 1);
     this.onUnregistered(client);
     client.markClosed();
     this.disconnected.next({ client: clientInfo(client), code, reason });

@@ -21,6 +21,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private readonly router: RawDataRouter;
   private readonly deliveryFilter: DeliveryFilter | undefined;
   private filterFailureCount = 0;
+  private matchCount = 0;
   private readonly clientOptions: ClientOptions;
 
   constructor(
@@ -35,10 +36,11 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     this.deliveryFilter = options.deliveryFilter;
     this.clientOptions = {
       lane: flushQueue.rawData,
-      backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, options) },
+      backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, options, this.totals) },
       mergesFlushes: options.delivery === 'merge',
       inFlightBytes: options.inFlightBytes,
       maxOutboxBytes: options.maxOutboxBytes,
+      totals: this.totals,
     };
   }
 
@@ -47,9 +49,16 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return this.filterFailureCount;
   }
 
+  /** @internal How often a client matched a push, from whichever node that came. */
+  get matches(): number {
+    return this.matchCount;
+  }
+
   /** Offers one push to every client that it matches; returns how many those are. */
   route(push: RawDataPush): number {
-    return this.keep(push) ? this.router.route(push) : 0;
+    const matched = this.keep(push) ? this.router.route(push) : 0;
+    this.matchCount += matched;
+    return matched;
   }
 
   /** The delivery filter for one datum, or undefined where there is none. One that throws lets nothing through. */

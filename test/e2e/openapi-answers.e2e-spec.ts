@@ -85,6 +85,8 @@ async function ofThisMachine(): Promise<string[]> {
     ['askAlarmGateway', '/ws/alarm?minSeverity=0'],
     ['isLive', '/health/live'],
     ['isReady', '/health/ready'],
+    ['metrics', '/metrics'],
+    ['metrics', '/metrics', { headers: ELSEWHERE }],
     ['dashboard', '/'],
     ['dashboardFile', '/assets/dashboard.css'],
     ['dashboardFile', '/assets/favicon.svg'],
@@ -99,6 +101,7 @@ async function withPublishKey(): Promise<string[]> {
     ['pushRawData', '/push/raw-data', { body: DATUM }],
     ['pushAlarms', '/push/alarms', { body: ALARM }],
     ['listClients', '/push/clients'],
+    ['metrics', '/metrics'],
   ]);
 }
 

@@ -443,3 +443,46 @@ describe('the life of a client', () => {
     expect(client.client.lastWriteAtMs).toBe(106);
   });
 });
+
+describe('what the clients of a gateway were written is added up', () => {
+  test('messages and bytes, marks among the bytes', () => {
+    const client = new TestClient();
+    client.offer(datumFrame('a', 1), datumFrame('b', 2));
+    client.flush();
+    expect(client.options.totals).toEqual({ messages: 2, bytes: client.sink.writtenBytes, conflated: 0 });
+    client.offer(datumFrame('a', 3, WINDOW));
+    client.flush();
+    expect(client.sink.marks()).toHaveLength(1);
+    expect(client.options.totals).toEqual({ messages: 3, bytes: client.sink.writtenBytes, conflated: 0 });
+  });
+
+  test('also out of the backlog, and what was replaced there, while it still waits', () => {
+    const client = new TestClient({ maxOutboxBytes: 8192 });
+    stall(client);
+    const written = { ...client.options.totals };
+    for (let n = 1; n <= 1000; n++) client.offer(datumFrame('a', n, 100));
+    client.flush();
+    expect(client.options.totals).toEqual({ ...written, conflated: 999 });
+    client.returnMarks();
+    client.flush();
+    expect(client.options.totals).toEqual({
+      messages: written.messages + 1,
+      bytes: client.sink.writtenBytes,
+      conflated: 999,
+    });
+  });
+
+  test('what a merging flush joined counts as replaced', () => {
+    const client = new TestClient({ delivery: 'merge' });
+    client.offer(datumFrame('a', 1), datumFrame('a', 2), datumFrame('b', 3), datumFrame('a', 4));
+    client.flush();
+    expect(received(client)).toBe('a4 b3');
+    expect(client.options.totals).toEqual({ messages: 2, bytes: client.sink.writtenBytes, conflated: 2 });
+  });
+
+  test('pings count for nothing', () => {
+    const client = new TestClient();
+    client.client.writeControl(pingFrame(''));
+    expect(client.options.totals).toEqual({ messages: 0, bytes: 0, conflated: 0 });
+  });
+});

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ConflatingBacklog, type ConflationOptions } from '../../src/fan-out/conflating.backlog.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
+import { WriteTotals } from '../../src/fan-out/write-totals.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import { parseServerFrames } from '../support/memory.sink.js';
 import { DEFAULT_CONFLATION, datumFrame, valuesIn } from './fixtures.js';
@@ -8,7 +9,7 @@ import { DEFAULT_CONFLATION, datumFrame, valuesIn } from './fixtures.js';
 const FRAME_BYTES = datumFrame('a', 1, 100).bytes(WireFormat.plain).length;
 
 function backlogOf(options: Partial<ConflationOptions> = {}): ConflatingBacklog {
-  return new ConflatingBacklog(WireFormat.plain, { ...DEFAULT_CONFLATION, ...options });
+  return new ConflatingBacklog(WireFormat.plain, { ...DEFAULT_CONFLATION, ...options }, new WriteTotals());
 }
 
 /** Adds `a1 b2 …`, a hundred bytes each. */
@@ -194,7 +195,7 @@ describe('ConflatingBacklog', () => {
     });
 
     test('counts the bytes of its own wire format', () => {
-      const backlog = new ConflatingBacklog(WireFormat.pushV1, DEFAULT_CONFLATION);
+      const backlog = new ConflatingBacklog(WireFormat.pushV1, DEFAULT_CONFLATION, new WriteTotals());
       const frame = datumFrame('a', 1, 100);
       backlog.add(frame, 0);
       expect(backlog.byteLength).toBe(frame.bytes(WireFormat.pushV1).length);

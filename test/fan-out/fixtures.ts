@@ -4,6 +4,7 @@ import { ConflatingBacklog, type ConflationOptions } from '../../src/fan-out/con
 import { FlushLane } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { conflationKey } from '../../src/fan-out/key.js';
+import { WriteTotals } from '../../src/fan-out/write-totals.js';
 import { MemorySink } from '../support/memory.sink.js';
 
 let clientCount = 0;
@@ -27,22 +28,27 @@ export const DEFAULT_CONFLATION: ConflationOptions = {
   maxOutboxBytes: 64 * 1024,
 };
 
-export function conflatingPolicy(options: Partial<ConflationOptions> = {}): BacklogPolicy {
-  return { create: (format) => new ConflatingBacklog(format, { ...DEFAULT_CONFLATION, ...options }) };
+export function conflatingPolicy(
+  options: Partial<ConflationOptions> = {},
+  totals: WriteTotals = new WriteTotals(),
+): BacklogPolicy {
+  return { create: (format) => new ConflatingBacklog(format, { ...DEFAULT_CONFLATION, ...options }, totals) };
 }
 
 export function optionsOf(given: Partial<ClientOptions & ConflationOptions> = {}): ClientOptions {
   const { delivery = 'conflate', conflateAfterMs = 100, maxOutboxBytes = 64 * 1024, ...rest } = given;
+  const totals = new WriteTotals();
   return {
     lane: new FlushLane(
       () => {},
       0,
       () => 1,
     ),
-    backlogPolicy: conflatingPolicy({ delivery, conflateAfterMs, maxOutboxBytes }),
+    backlogPolicy: conflatingPolicy({ delivery, conflateAfterMs, maxOutboxBytes }, totals),
     mergesFlushes: delivery === 'merge',
     inFlightBytes: 4096,
     maxOutboxBytes,
+    totals,
     ...rest,
   };
 }

@@ -133,6 +133,36 @@ describe('FlushQueue', () => {
     expect(log).toEqual([]);
   });
 
+  test('tells how long each lane took to flush all who were in line, and nothing of an empty one', () => {
+    let nowMs = 1000;
+    jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    const told: [string, number][] = [];
+    queue.observe((lane, durationMs) => told.push([lane, durationMs]));
+    queue.alarms.mark(recorder('alarm', () => (nowMs += 2)));
+    queue.rawData.mark(recorder('raw', () => (nowMs += 3)));
+    queue.flushAll();
+    expect(told).toEqual([
+      ['alarms', 2],
+      ['rawData', 5],
+    ]);
+    queue.catchUp.mark(recorder('behind', () => (nowMs += 4)));
+    queue.flushAll();
+    expect(told.slice(2)).toEqual([['catchUp', 4]]);
+  });
+
+  test('a flush in slices is told once, from its beginning to its end', async () => {
+    let nowMs = 1000;
+    jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    const told: [string, number][] = [];
+    queue.observe((lane, durationMs) => told.push([lane, durationMs]));
+    for (let n = 0; n < 40; n++) queue.rawData.mark(recorder(`${n}`, () => (nowMs += 1)));
+    await nextTurn();
+    expect([log.length, told]).toEqual([16, []]);
+    await nextTurn();
+    await nextTurn();
+    expect([log.length, told]).toEqual([40, [['rawData', 40]]]);
+  });
+
   test('flushSoon takes raw data along with the next tick, whatever the interval', () => {
     jest.useFakeTimers();
     queue = new FlushQueue({ flushIntervalMs: 60_000 });

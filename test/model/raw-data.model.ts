@@ -4,6 +4,7 @@ import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { conflationKey } from '../../src/fan-out/key.js';
 import { type PushTarget, RawDataClient, RawDataRouter } from '../../src/fan-out/raw-data.router.js';
+import { WriteTotals } from '../../src/fan-out/write-totals.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import { marksOf, MemorySink, Opcode, type ParsedFrame } from '../support/memory.sink.js';
 import type { Random } from '../support/random.js';
@@ -85,13 +86,15 @@ export class RawDataModel {
     private readonly settings: ModelSettings,
   ) {
     const { delivery, inFlightBytes, maxOutboxBytes } = settings;
+    const totals = new WriteTotals();
     const conflation = { delivery, maxOutboxBytes, conflateAfterMs: CONFLATE_AFTER_MS };
     this.clientOptions = {
       lane: this.flushQueue.rawData,
-      backlogPolicy: { create: (format) => new ConflatingBacklog(format, conflation) },
+      backlogPolicy: { create: (format) => new ConflatingBacklog(format, conflation, totals) },
       mergesFlushes: delivery === 'merge',
       inFlightBytes,
       maxOutboxBytes,
+      totals,
     };
   }
 

@@ -51,6 +51,7 @@ export class SharedRedis {
  * either direction, goes on by {@link step} only.
  */
 export class SharedNode implements RawDataBus, LastValueStore {
+  readonly counts = undefined;
   fault: string | undefined;
   /** Commands on their way to Redis. */
   private commands: (() => void)[] = [];

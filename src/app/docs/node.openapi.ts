@@ -33,12 +33,25 @@ const isReady: Operation = {
   },
 };
 
+const text = (contentType: string) => ({ [contentType]: { schema: { type: 'string' } } });
+
+const metrics: Operation = {
+  tags: ['node'],
+  operationId: 'metrics',
+  summary: 'What this node counts and measures',
+  description: 'In the text format of Prometheus, also while the node starts or shuts down.',
+  security: [{ publishKey: [] }, {}],
+  responses: {
+    200: { description: 'A scrape.', content: text('text/plain') },
+    ...failures({ 401: 'KeyNeeded', 403: 'NotAllowed' }),
+  },
+};
+
 export const NODE_PATHS: Readonly<Record<string, PathItem>> = {
   '/health/live': { get: isLive },
   '/health/ready': { get: isReady },
+  '/metrics': { get: metrics },
 };
-
-const text = (contentType: string) => ({ [contentType]: { schema: { type: 'string' } } });
 
 const dashboardFile: Operation = {
   tags: ['demo'],
