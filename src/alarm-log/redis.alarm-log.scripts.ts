@@ -138,6 +138,7 @@ try('DEL', key)
 try('XADD', key, 'NOMKSTREAM', '1-0', 'a', '1')
 try('XTRIM', key, 'MINID', '1-0')
 try('XRANGE', key, '-', '+', 'COUNT', 1)
+try('XREAD', 'COUNT', 1, 'STREAMS', key, '0-0')
 try('XINFO', 'STREAM', key)
 try('TIME')
 return missing

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { RedisAlarmLog, type RedisAlarmLogOptions } from '../../src/alarm-log/redis.alarm-log.js';
@@ -329,6 +330,19 @@ describeWithRedis('RedisAlarmLog', () => {
       expect(warnings).toEqual([expect.stringContaining('allkeys-lfu')]);
       await server.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
       await until(() => log.isDurable, 'it is undone');
+    });
+
+    test('a user with the rights that docs/OPERATIONS.md names may do all of it', async () => {
+      await start();
+      const [, rights = ''] = /`(\+@connection [^`]*)`/.exec(readFileSync('docs/OPERATIONS.md', 'utf8')) ?? [];
+      await server.command('ACL', 'SETUSER', 'default', 'reset', 'on', 'nopass', '~{p}:*', ...rights.split(' '));
+      const { log, warnings } = await openLog({ retention: { count: 2, hours: 1, bytes: 1000 } });
+      const condition = { ...alarmOf(1, 'e1'), fields: { ...alarmOf(1).fields, conditionId: 'c', active: true } };
+      await log.append([condition, alarmOf(2, 'e2'), alarmOf(3), alarmOf(4)]);
+      await log.trim();
+      expect(await log.active()).toHaveLength(1);
+      expect(await log.read(0, 10)).toHaveLength(2);
+      expect([warnings, log.fault]).toEqual([[], undefined]);
     });
 
     test('a user who may not do all of it is refused', async () => {
