@@ -75,6 +75,7 @@ const PORTS = ['bus', 'alarm-log'];
 const TOP = [
   'index.ts',
   'terminus.ts',
+  'redis.ts',
   'main.ts',
   'app.module.ts',
   'push.module.ts',

@@ -64,6 +64,10 @@ export class FreshApplication {
     }
   }
 
+  async uninstall(name: string): Promise<void> {
+    await rm(join(this.folder, 'node_modules', name), { recursive: true });
+  }
+
   async installFromRegistry(packages: readonly string[]): Promise<void> {
     await run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...packages], { in: this.folder });
   }
