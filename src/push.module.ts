@@ -47,6 +47,8 @@ import { AlarmPages } from './registry/alarm.pages.js';
 import { AlarmPlaces } from './registry/alarm.places.js';
 import { AlarmRegistry } from './registry/alarm.registry.js';
 import { AlarmTail } from './registry/alarm.tail.js';
+import { ClientList } from './registry/client.list.js';
+import { ClusterService } from './registry/cluster.service.js';
 import { Degradation } from './registry/degradation.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataCoverage } from './registry/raw-data.coverage.js';
@@ -120,6 +122,8 @@ import { Sessions } from './registry/sessions.js';
     AlarmPlaces,
     AlarmTail,
     DurableSubscriptions,
+    ClientList,
+    ClusterService,
     RawDataGateway,
     AlarmGateway,
     PushService,
@@ -130,6 +134,8 @@ import { Sessions } from './registry/sessions.js';
     PushService,
     RawDataRegistry,
     AlarmRegistry,
+    ClientList,
+    ClusterService,
     PushOptions,
     ALARM_LOG,
     NodeState,

@@ -1,6 +1,7 @@
 import type { Provider } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog } from './alarm-log/alarm-log.js';
 import { RAW_DATA_BUS, type RawDataBus } from './bus/bus.js';
+import { CLUSTER, type Cluster } from './bus/cluster.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { NodeState } from './gateway/node-state.js';
 import { AuditTrail } from './observe/audit.trail.js';
@@ -18,12 +19,20 @@ export const OBSERVERS: Provider[] = [
   LoopDelay,
   {
     provide: NodeHealth,
-    inject: [PushOptions, NodeState, ALARM_LOG, RAW_DATA_BUS, LoopDelay],
-    useFactory: (options: PushOptions, state: NodeState, alarmLog: AlarmLog, bus: RawDataBus, loop: LoopDelay) =>
+    inject: [PushOptions, NodeState, ALARM_LOG, RAW_DATA_BUS, CLUSTER, LoopDelay],
+    useFactory: (
+      options: PushOptions,
+      state: NodeState,
+      alarmLog: AlarmLog,
+      bus: RawDataBus,
+      cluster: Cluster,
+      loop: LoopDelay,
+    ) =>
       new NodeHealth({
         state,
         alarmLog,
         bus,
+        cluster,
         loop,
         readinessChecks: options.readinessChecks,
         isOnRedis: options.redisUrl !== undefined,

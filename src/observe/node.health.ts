@@ -9,6 +9,7 @@ export interface HealthSources {
   readonly state: { readonly phase: NodePhase };
   readonly alarmLog: { readonly isDurable: boolean; readonly fault: string | undefined };
   readonly bus: { readonly fault: string | undefined };
+  readonly cluster: { readonly fault: string | undefined };
   readonly loop: { readonly delays: LoopDelays };
   /** Faults that make the node not ready. */
   readonly readinessChecks: readonly ReadinessCheck[];
@@ -42,27 +43,31 @@ export class NodeHealth {
 
   /** Whether anything is at fault, also what does not make the node not ready. */
   get hasFault(): boolean {
-    return this.sources.alarmLog.fault !== undefined || this.sources.bus.fault !== undefined;
+    return this.sources.alarmLog.fault !== undefined || this.redisFault !== undefined;
   }
 
   report(): HealthReport {
-    const { state, alarmLog, bus, loop, isOnRedis } = this.sources;
+    const { state, alarmLog, loop, isOnRedis } = this.sources;
     return {
       isReady: this.isReady,
       phase: state.phase,
       alarmLog: { durable: alarmLog.isDurable, fault: alarmLog.fault },
-      redis: isOnRedis ? { fault: bus.fault } : undefined,
+      redis: isOnRedis ? { fault: this.redisFault } : undefined,
       eventLoop: loop.delays,
     };
   }
 
+  /** Raw data, or what ends sessions elsewhere, does not come through. */
+  private get redisFault(): string | undefined {
+    return this.sources.bus.fault ?? this.sources.cluster.fault;
+  }
+
   private faultOf(check: ReadinessCheck): string | undefined {
-    const { alarmLog, bus } = this.sources;
     switch (check) {
       case 'alarmLog':
-        return alarmLog.fault;
+        return this.sources.alarmLog.fault;
       case 'redis':
-        return bus.fault;
+        return this.redisFault;
       default:
         return check satisfies never;
     }

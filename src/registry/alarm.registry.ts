@@ -44,12 +44,15 @@ export class AlarmRegistry extends ClientRegistry<AlarmClient> {
     for (const client of this.all()) client.beginAnew();
   }
 
-  /** The durable subscriptions of all users, connected or not: an application can notify whoever is behind. */
+  /**
+   * The durable subscriptions of all users, connected or not: an application can notify whoever is behind. With Redis those of
+   * all nodes.
+   */
   subscriptions(): Promise<SubscriptionInfo[]> {
     return this.durable.list();
   }
 
-  /** Forgets a durable subscription and closes its connection (4403). False where there is none. */
+  /** Forgets a durable subscription and closes its connection (4403), on whichever node. False where there is none. */
   deleteSubscription(id: SubscriptionId): Promise<boolean> {
     return this.durable.delete(id);
   }

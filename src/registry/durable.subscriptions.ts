@@ -6,6 +6,7 @@ import {
   subscriptionKey,
   type SubscriptionStore,
 } from '../alarm-log/subscription-store.js';
+import { CLUSTER, type Cluster, type ClusterCommand, type ClusterQuestion } from '../bus/cluster.js';
 import type { AlarmClient } from '../fan-out/alarm.client.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
@@ -23,7 +24,7 @@ export interface SubscriptionInfo {
   readonly behind: number;
   /** Last connection, acknowledgement or disconnection. */
   readonly lastSeenAt: Date;
-  /** Whether it is connected to this node. */
+  /** Whether it is connected, to whichever node; a node that does not answer in time is taken for one that does not have it. */
   readonly isConnected: boolean;
 }
 
@@ -41,16 +42,25 @@ interface Progress {
   isSaving: boolean;
 }
 
+type HeldElsewhere = SubscriptionId & Pick<HeldSubscription, 'generation'>;
+
+/** The connections of these are the teller's, unless somebody has a later one. */
+const HELD: ClusterCommand<readonly HeldElsewhere[]> = { name: 'subscriptionsHeld' };
+const DELETED: ClusterCommand<SubscriptionId> = { name: 'subscriptionDeleted' };
+const WHICH_ARE_HELD: ClusterQuestion<null, readonly SubscriptionId[]> = { name: 'whichSubscriptionsAreHeld' };
+
+const TOLD_AT_ONCE = 500;
 const SAVE_AGAIN_AFTER_MS = 1000;
 const EXPIRE_EVERY_MS = 10 * 60_000;
 
-/** Which connection holds which durable subscription, and the way of its acknowledgements to the store. */
+/** Which connection holds which durable subscription, on all nodes one, and the way of its acknowledgements to the store. */
 @Injectable()
 export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(DurableSubscriptions.name);
   private readonly byId = new Map<string, Held>();
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
+  private stops: (() => void)[] = [];
   private isEnded = false;
   /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
   private readonly endedEpochs = new Set<string>();
@@ -61,17 +71,26 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   constructor(
     @Inject(SUBSCRIPTION_STORE) private readonly subscriptions: SubscriptionStore,
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
+    @Inject(CLUSTER) private readonly cluster: Cluster,
     private readonly options: PushOptions,
   ) {}
 
   onApplicationBootstrap(): void {
     this.timer = setInterval(() => void this.expire(), EXPIRE_EVERY_MS);
     this.timer.unref();
+    this.stops = [
+      this.cluster.onTold(HELD, (held) => this.giveWay(held)),
+      this.cluster.onTold(DELETED, (id) => this.closeDeleted(id)),
+      this.cluster.onAsked(WHICH_ARE_HELD, () => [...this.byId.values()].map(({ id }) => id)),
+      // Who took something over meanwhile was not heard, and was told nothing.
+      this.cluster.onReturned(() => this.tellHeld([...this.byId.values()])),
+    ];
   }
 
   onApplicationShutdown(): void {
     this.isEnded = true;
     clearInterval(this.timer);
+    for (const stop of this.stops) stop();
     for (const retry of this.retries) clearTimeout(retry);
   }
 
@@ -89,6 +108,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     }
     this.byId.set(subscriptionKey(id), held);
     other?.client.close(CloseCodes.takenOver);
+    this.tellHeld([held]);
   }
 
   release(client: AlarmClient): void {
@@ -131,22 +151,55 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
 
   async list(): Promise<SubscriptionInfo[]> {
     const { epoch, newest, oldest } = this.log.bounds();
-    const stored = await this.subscriptions.list();
+    const [stored, heldElsewhere] = await Promise.all([this.subscriptions.list(), this.heldElsewhere()]);
+    const isConnected = (key: string) => this.byId.has(key) || heldElsewhere.has(key);
     return stored.map(({ userName, name, cursor, lastSeenMs }) => ({
       userName,
       name,
       cursor: formatCursor(cursor),
       behind: Math.max(0, newest - (cursor.epoch === epoch ? cursor.offset : oldest - 1)),
       lastSeenAt: new Date(lastSeenMs),
-      isConnected: this.byId.has(subscriptionKey({ userName, name })),
+      isConnected: isConnected(subscriptionKey({ userName, name })),
     }));
   }
 
-  /** False where there is none. A connection that has it is closed. */
+  /** False where there is none. A connection that has it is closed, on whichever node. */
   async delete(id: SubscriptionId): Promise<boolean> {
     const isDeleted = await this.subscriptions.delete(id);
-    if (isDeleted) this.byId.get(subscriptionKey(id))?.client.close(CloseCodes.forbidden);
+    if (isDeleted) {
+      this.closeDeleted(id);
+      this.cluster.tell(DELETED, id);
+    }
     return isDeleted;
+  }
+
+  private closeDeleted(id: SubscriptionId): void {
+    this.byId.get(subscriptionKey(id))?.client.close(CloseCodes.forbidden);
+  }
+
+  private tellHeld(held: readonly Held[]): void {
+    for (let start = 0; start < held.length; start += TOLD_AT_ONCE) {
+      const some = held.slice(start, start + TOLD_AT_ONCE).map(({ id, generation }) => ({ ...id, generation }));
+      this.cluster.tell(HELD, some);
+    }
+  }
+
+  /** The later opening counts. Who told of an earlier one has not heard of ours. */
+  private giveWay(heldElsewhere: readonly HeldElsewhere[]): void {
+    const later: Held[] = [];
+    for (const { generation, ...id } of heldElsewhere) {
+      const own = this.byId.get(subscriptionKey(id));
+      if (own === undefined) continue;
+      if (own.generation < generation) own.client.close(CloseCodes.takenOver);
+      else if (own.generation > generation) later.push(own);
+    }
+    this.tellHeld(later);
+  }
+
+  private async heldElsewhere(): Promise<Set<string>> {
+    const others = (await this.cluster.nodes()).filter(({ nodeId }) => nodeId !== this.cluster.nodeId);
+    const answers = await Promise.all(others.map(({ nodeId }) => this.cluster.ask(nodeId, WHICH_ARE_HELD, null)));
+    return new Set(answers.flatMap((ids = []) => ids.map(subscriptionKey)));
   }
 
   /** Of a promise that never rejects. */

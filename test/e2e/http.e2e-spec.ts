@@ -340,12 +340,36 @@ describe('GET /push/clients', () => {
     });
   });
 
+  test('of all nodes: without Redis this one', async () => {
+    const node = await startNode();
+    const { clientId } = await connect(node);
+    const operator = await connect(node, '/ws/alarm');
+    const { total, clients } = (await node.send('/push/clients?scope=node')).body as {
+      total: number;
+      clients: object[];
+    };
+    const nodeId = expect.stringMatching(/^[\w-]{12}$/);
+    expect((await node.send('/push/clients?scope=cluster')).body).toEqual({
+      total,
+      nodes: [{ nodeId, rawData: 1, alarms: 1 }],
+      unanswered: [],
+      clients: clients.map((client) => ({ nodeId, ...client })),
+    });
+    expect((await node.send('/push/clients?scope=cluster&limit=1&offset=1')).body).toMatchObject({
+      total: 2,
+      clients: [{ clientId: operator.clientId }],
+    });
+    expect(clients).toMatchObject([{ clientId }, { clientId: operator.clientId }]);
+  });
+
   test.each([
     ['limit=0', 'limit'],
     ['limit=1001', 'limit'],
     ['limit=ten', 'limit'],
     ['offset=-1', 'offset'],
     ['page=2', 'page'],
+    ['scope=all', 'scope'],
+    ['scope=node&scope=cluster', 'scope'],
   ])('refuses %s', async (query, field) => {
     const node = await startNode();
     expect(await node.send(`/push/clients?${query}`)).toMatchObject({ status: 400, body: { field } });

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { ALARM_LOG, type AlarmLog } from '../../src/alarm-log/alarm-log.js';
+import { CLUSTER, type Cluster } from '../../src/bus/cluster.js';
 import { NodeState } from '../../src/gateway/node-state.js';
-import { AlarmNotAcceptedError } from '../../src/push.errors.js';
+import { AlarmNotAcceptedError, ClusterUnavailableError } from '../../src/push.errors.js';
 import { type Sending, startNode, type TestNode } from '../app/node.fixture.js';
 import { faultsOf, objectIn } from '../support/json-schema.js';
 import { operations, WITH_ALL } from '../support/openapi.js';
@@ -74,6 +75,8 @@ async function ofThisMachine(): Promise<string[]> {
     ['pushAlarms', '/push/alarms', { body: ALARM_OF_70_000_BYTES }],
     ['listClients', '/push/clients?limit=10'],
     ['listClients', '/push/clients?limit=0'],
+    ['listClients', '/push/clients?scope=cluster'],
+    ['listClients', '/push/clients?scope=all'],
     ['listClients', '/push/clients', { headers: ELSEWHERE }],
     ['issueTicket', '/push/tickets', { body: { path: '/ws/alarm' } }],
     ['issueTicket', '/push/tickets', { body: { path: '/elsewhere' } }],
@@ -143,6 +146,13 @@ async function withFailingLog(): Promise<string[]> {
   ]);
 }
 
+async function withoutOtherNodes(): Promise<string[]> {
+  const node = await startNode();
+  const nodes = jest.spyOn(node.app.get<Cluster>(CLUSTER, { strict: false }), 'nodes');
+  nodes.mockRejectedValueOnce(new ClusterUnavailableError(new Error('Redis is away')));
+  return faultsOfAnswers(node, [['listClients', '/push/clients?scope=cluster']]);
+}
+
 async function shuttingDown(): Promise<string[]> {
   const node = await startNode();
   node.app.get(NodeState, { strict: false }).enter('draining');
@@ -175,9 +185,8 @@ function refusalsShown(): unknown[] {
 }
 
 test('every documented answer is given by a running node, as it is documented', async () => {
-  for (const faultsOfNode of [ofThisMachine, withPublishKey, withTokens, full, withFailingLog, shuttingDown]) {
-    expect(await faultsOfNode()).toEqual([]);
-  }
+  const nodes = [ofThisMachine, withPublishKey, withTokens, full, withFailingLog, withoutOtherNodes, shuttingDown];
+  for (const faultsOfNode of nodes) expect(await faultsOfNode()).toEqual([]);
   expect(notGiven()).toEqual([]);
   const bodies = new Set(given.map(({ body }) => JSON.stringify(body)));
   expect(refusalsShown().length).toBeGreaterThan(30);

@@ -6,6 +6,7 @@ interface Given {
   readonly phase?: NodePhase;
   readonly logFault?: string;
   readonly busFault?: string;
+  readonly clusterFault?: string;
   readonly readinessChecks?: HealthSources['readinessChecks'];
   readonly isOnRedis?: boolean;
 }
@@ -14,6 +15,7 @@ function healthWith({
   phase = 'serving',
   logFault,
   busFault,
+  clusterFault,
   readinessChecks = ['alarmLog', 'redis'],
   isOnRedis = true,
 }: Given): NodeHealth {
@@ -21,6 +23,7 @@ function healthWith({
     state: { phase },
     alarmLog: { isDurable: true, fault: logFault },
     bus: { fault: busFault },
+    cluster: { fault: clusterFault },
     loop: { delays: { p99Ms: 1.5, maxMs: 7 } },
     readinessChecks,
     isOnRedis,
@@ -44,8 +47,14 @@ describe('faults', () => {
     [['redis'], 'alarmLog', true],
     [[], 'alarmLog', true],
     [[], 'redis', true],
+    [['redis'], 'cluster', false],
+    [['alarmLog'], 'cluster', true],
   ] as const)('with the checks %j and a fault of %s, ready: %s', (readinessChecks, at, isReady) => {
-    const fault = at === 'redis' ? { busFault: 'gone' } : { logFault: 'disk full' };
+    const fault = {
+      alarmLog: { logFault: 'disk full' },
+      redis: { busFault: 'gone' },
+      cluster: { clusterFault: 'gone' },
+    }[at];
     const health = healthWith({ readinessChecks, ...fault });
     expect([health.isReady, health.hasFault]).toEqual([isReady, true]);
   });
@@ -56,6 +65,7 @@ describe('faults', () => {
       state: { phase: 'serving' },
       alarmLog: { isDurable: false, fault: undefined },
       bus,
+      cluster: { fault: undefined },
       loop: { delays: { p99Ms: 0, maxMs: 0 } },
       readinessChecks: ['redis'],
       isOnRedis: true,

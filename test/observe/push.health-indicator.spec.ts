@@ -7,6 +7,7 @@ const health = new NodeHealth({
   state: { phase: 'serving' },
   alarmLog: { isDurable: true, fault: 'no space left' },
   bus: { fault: undefined },
+  cluster: { fault: undefined },
   loop: { delays: { p99Ms: 1, maxMs: 2 } },
   readinessChecks: [],
   isOnRedis: false,

@@ -12,6 +12,8 @@ import type {
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import { MemorySubscriptionStore } from '../../src/alarm-log/memory.subscription-store.js';
 import { InProcessBus } from '../../src/bus/in-process.bus.js';
+import type { Cluster } from '../../src/bus/cluster.js';
+import { InProcessCluster } from '../../src/bus/in-process.cluster.js';
 import type { AlarmAddress, AlarmClient } from '../../src/fan-out/alarm.client.js';
 import type { AlarmStart } from '../../src/fan-out/alarm.feed.js';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
@@ -204,10 +206,11 @@ export class AlarmSide {
     readonly log: AlarmLog = new MemoryAlarmLog(RETENTION),
     given: PushModuleOptions = {},
     readonly store = new MemorySubscriptionStore({ perUser: 16, total: 10_000 }),
+    cluster: Cluster = new InProcessCluster(),
   ) {
     const options = resolvePushOptions(given);
     this.pages = new AlarmPages(log, options);
-    this.durable = new DurableSubscriptions(this.store, log, options);
+    this.durable = new DurableSubscriptions(this.store, log, cluster, options);
     this.registry = new RegistryInMemory(options, this.flushQueue, this.pages, this.durable);
     this.tail = new AlarmTail(log, this.pages, this.registry);
     this.places = new AlarmPlaces(log, this.store, this.pages);

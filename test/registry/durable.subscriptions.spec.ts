@@ -5,6 +5,7 @@ import type { AlarmClient } from '../../src/fan-out/alarm.client.js';
 import type { Cursor } from '../../src/protocol/cursor.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { MemorySink } from '../support/memory.sink.js';
+import { MemoryCluster } from '../support/memory.cluster.js';
 import { AlarmSide, newAlarms, WatchedLog } from './alarm.fixture.js';
 
 const HOUR_MS = 3_600_000;
@@ -272,6 +273,94 @@ describe('a subscription that is deleted', () => {
     alarmSide.registry.unregister(client, 1000, '');
     expect(await alarmSide.registry.deleteSubscription(PHONE)).toBe(true);
     expect(await alarmSide.registry.subscriptions()).toEqual([]);
+  });
+});
+
+async function holdOn(side: AlarmSide, id = PHONE): Promise<MemorySink> {
+  const { generation, cursor } = await side.store.open(id, cursorAt(0));
+  const { client, sink } = side.connect({ maxUnacknowledged: 100 });
+  side.registry.hold(client, { id, generation, cursor });
+  await settle();
+  return sink;
+}
+
+describe('on several nodes', () => {
+  let cluster: MemoryCluster;
+  let here: AlarmSide;
+  let there: AlarmSide;
+  let thereInCluster: MemoryCluster;
+
+  beforeEach(async () => {
+    cluster = new MemoryCluster();
+    thereInCluster = cluster.another();
+    here = new AlarmSide(log, {}, alarmSide.store, cluster);
+    there = new AlarmSide(log, {}, alarmSide.store, thereInCluster);
+    for (const side of [here, there]) side.durable.onApplicationBootstrap();
+    for (const node of [cluster, thereInCluster]) await node.join(() => ({ rawData: 0, alarms: 0 }));
+  });
+
+  afterEach(() => {
+    for (const side of [here, there]) side.close();
+  });
+
+  test('the latest connection has it, on whichever', async () => {
+    const first = await holdOn(here);
+    const other = await holdOn(here, { userName: 'bob', name: 'phone' });
+    const second = await holdOn(there);
+    expect(first.closed).toEqual(TAKEN_OVER);
+    expect([second.closed, other.closed]).toEqual([undefined, undefined]);
+    const third = await holdOn(here);
+    expect(second.closed).toEqual(TAKEN_OVER);
+    expect(third.closed).toBeUndefined();
+  });
+
+  test('also where the word of it comes late', async () => {
+    const { generation: early, cursor } = await here.store.open(PHONE, cursorAt(0));
+    const late = await holdOn(there);
+    const { client, sink } = here.connect({ maxUnacknowledged: 100 });
+    here.registry.hold(client, { id: PHONE, generation: early, cursor });
+    await settle();
+    expect(sink.closed).toEqual(TAKEN_OVER);
+    expect(late.closed).toBeUndefined();
+  });
+
+  test.each(['here', 'there'])('a node that was cut off finds out when it is back: %s', async (which) => {
+    const first = await holdOn(here);
+    const lost = which === 'here' ? cluster : thereInCluster;
+    lost.lose();
+    const second = await holdOn(there);
+    expect(first.closed).toBeUndefined();
+    lost.return();
+    await settle();
+    expect(first.closed).toEqual(TAKEN_OVER);
+    expect(second.closed).toBeUndefined();
+  });
+
+  test('one that is deleted is closed where it is connected', async () => {
+    const sink = await holdOn(there);
+    expect(await here.registry.deleteSubscription(PHONE)).toBe(true);
+    await settle();
+    expect(sink.closed).toEqual({ code: CloseCodes.forbidden.code, reason: CloseCodes.forbidden.reason });
+  });
+
+  test('each says of all whether they are connected', async () => {
+    await holdOn(here);
+    await holdOn(there, { userName: 'bob', name: 'phone' });
+    await here.store.open({ userName: 'carl', name: 'phone' }, cursorAt(0));
+    for (const side of [here, there]) {
+      const all = await side.registry.subscriptions();
+      expect(Object.fromEntries(all.map(({ userName, isConnected }) => [userName, isConnected]))).toEqual({
+        ann: true,
+        bob: true,
+        carl: false,
+      });
+    }
+  });
+
+  test('a node that does not answer has none, for the others', async () => {
+    await holdOn(there);
+    thereInCluster.lose();
+    expect(await here.registry.subscriptions()).toMatchObject([{ ...PHONE, isConnected: false }]);
   });
 });
 

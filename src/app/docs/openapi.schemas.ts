@@ -6,11 +6,12 @@ import { MAX_NAME_BYTES } from '../../push.rules.js';
 import type { Alarm, AlarmReceipt, RawDatum } from '../../push.types.js';
 import type { DemoHost } from '../demo/dashboard.controller.js';
 import type { AlarmsAnswer } from '../http/alarm.controller.js';
-import type { ClientsPage, ListedClient } from '../http/clients.controller.js';
 import type { LivenessReport, ReadinessReport } from '../http/health.controller.js';
 import type { ErrorBody } from '../http/http-exception.filter.js';
 import type { RawDataAnswer } from '../http/raw-data.controller.js';
 import type { TicketRequest } from '../http/ticket.controller.js';
+import type { ClientsPage, ListedClient } from '../../registry/client.list.js';
+import type { ClusterClient, ClusterClientsPage, NodeCounts } from '../../registry/cluster.service.js';
 
 type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
 export type Schema = Schemas[string];
@@ -82,29 +83,32 @@ const alarm = objectOf<Alarm>(
   OPEN,
 );
 
-const listedClient = objectOf<ListedClient>(
-  'One connection, and how it keeps up.',
-  {
-    gateway: { enum: ['rawData', 'alarm'] },
-    clientId: part('The name of the connection.'),
-    key: { type: 'string', description: 'Its address; each part is percent-encoded.' },
-    userName: { type: 'string' },
-    remoteAddress: { type: 'string' },
-    wireFormat: { enum: ['plain', 'push.v1'] },
-    connectedAt: { type: 'string', format: 'date-time' },
-    inFlightBytes: count('Bytes written that the client has not confirmed to have read.'),
-    outboxBytes: count('Bytes that wait for the in-flight window to open.'),
-    behind: count('Alarms of the log that the client has not been written yet; 0 on raw data.'),
-    conflated: count('Raw data that were replaced by newer ones because the client was slow.'),
+const CLIENT: RequiredFields<ListedClient> = {
+  gateway: { enum: ['rawData', 'alarm'] },
+  clientId: part('The name of the connection.'),
+  key: { type: 'string', description: 'Its address; each part is percent-encoded.' },
+  userName: { type: 'string' },
+  remoteAddress: { type: 'string' },
+  wireFormat: { enum: ['plain', 'push.v1'] },
+  connectedAt: { type: 'string', format: 'date-time' },
+  inFlightBytes: count('Bytes written that the client has not confirmed to have read.'),
+  outboxBytes: count('Bytes that wait for the in-flight window to open.'),
+  behind: count('Alarms of the log that the client has not been written yet; 0 on raw data.'),
+  conflated: count('Raw data that were replaced by newer ones because the client was slow.'),
+};
+const CLIENT_OPTIONAL: OptionalFields<ListedClient> = {
+  subscriptions: {
+    type: 'array',
+    items: { $ref: '#/components/schemas/KeyAddress' },
+    description: 'Of the raw-data gateway: the first 20 keys that the client is subscribed to.',
   },
-  {
-    subscriptions: {
-      type: 'array',
-      items: { $ref: '#/components/schemas/KeyAddress' },
-      description: 'Of the raw-data gateway: the first 20 keys that the client is subscribed to.',
-    },
-  },
-);
+};
+
+const NODE_COUNTS: RequiredFields<NodeCounts> = {
+  nodeId: { type: 'string', description: 'Another one after each start of the node.' },
+  rawData: count('Clients of its raw-data gateway.'),
+  alarms: count('Clients of its alarm gateway.'),
+};
 
 export const SCHEMAS = {
   RawDatum: rawDatum,
@@ -138,7 +142,27 @@ export const SCHEMAS = {
     },
     {},
   ),
-  ListedClient: listedClient,
+  ClusterClientsPage: objectOf<ClusterClientsPage>(
+    'Who is connected to any node.',
+    {
+      total: count('Clients of all nodes that answered, on all pages.'),
+      nodes: { type: 'array', items: { $ref: '#/components/schemas/NodeCounts' } },
+      unanswered: {
+        type: 'array',
+        items: { type: 'string' },
+        description: 'Nodes that did not answer in time: their clients are missing.',
+      },
+      clients: { type: 'array', items: { $ref: '#/components/schemas/ClusterClient' } },
+    },
+    {},
+  ),
+  NodeCounts: objectOf<NodeCounts>('How many clients a node has.', NODE_COUNTS, {}),
+  ListedClient: objectOf<ListedClient>('One connection, and how it keeps up.', CLIENT, CLIENT_OPTIONAL),
+  ClusterClient: objectOf<ClusterClient>(
+    'One connection to any node.',
+    { nodeId: { type: 'string', description: 'The node that it is connected to.' }, ...CLIENT },
+    CLIENT_OPTIONAL,
+  ),
   KeyAddress: objectOf<KeyAddress>(
     'What a client is subscribed to.',
     { businessType: PART, businessId: { anyOf: [PART, { enum: ['*'] }], description: '`*`: the whole businessType.' } },

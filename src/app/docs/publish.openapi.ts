@@ -72,39 +72,63 @@ const pushAlarms: Operation = {
   },
 };
 
+const CLIENT = {
+  gateway: 'rawData',
+  clientId: '7b78c52a-2f1b-46e7-a57d-7f2082ee5502',
+  key: 'websocket:rowdata:meter:m-7:ann:7b78c52a-2f1b-46e7-a57d-7f2082ee5502',
+  userName: 'ann',
+  remoteAddress: '127.0.0.1',
+  wireFormat: 'push.v1',
+  connectedAt: '2026-11-25T08:00:00.000Z',
+  inFlightBytes: 0,
+  outboxBytes: 0,
+  behind: 0,
+  conflated: 0,
+  subscriptions: [{ businessType: 'meter', businessId: 'm-7' }],
+};
+const NODE_ID = 'q0vXx3lBvS1m';
+
 const listClients: Operation = {
   tags: ['clients'],
   operationId: 'listClients',
   summary: 'Who is connected',
   description:
-    "In pages, the clients of the raw-data gateway first, each gateway's oldest first. Clients that leave between two pages " +
-    'move the rest up.',
+    "In pages, the clients of the raw-data gateway first, each gateway's oldest first; of all nodes, the node that started " +
+    'first before the others. Clients that leave between two pages move the rest up.',
   security: BY_KEY,
   parameters: [
+    {
+      name: 'scope',
+      in: 'query',
+      description: 'Of this node, or of all nodes that share its Redis.',
+      schema: { enum: ['node', 'cluster'], default: 'node' },
+    },
     { name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 } },
     { name: 'offset', in: 'query', schema: { type: 'integer', minimum: 0, default: 0 } },
   ],
   responses: {
-    200: answer('A page.', 'ClientsPage', {
-      total: 2,
-      clients: [
+    200: {
+      description: 'A page.',
+      content: json(
+        { anyOf: [ref('ClientsPage'), ref('ClusterClientsPage')] },
         {
-          gateway: 'rawData',
-          clientId: '7b78c52a-2f1b-46e7-a57d-7f2082ee5502',
-          key: 'websocket:rowdata:meter:m-7:ann:7b78c52a-2f1b-46e7-a57d-7f2082ee5502',
-          userName: 'ann',
-          remoteAddress: '127.0.0.1',
-          wireFormat: 'push.v1',
-          connectedAt: '2026-11-25T08:00:00.000Z',
-          inFlightBytes: 0,
-          outboxBytes: 0,
-          behind: 0,
-          conflated: 0,
-          subscriptions: [{ businessType: 'meter', businessId: 'm-7' }],
+          node: { total: 2, clients: [CLIENT] },
+          cluster: {
+            total: 2,
+            nodes: [{ nodeId: NODE_ID, rawData: 1, alarms: 1 }],
+            unanswered: [],
+            clients: [{ nodeId: NODE_ID, ...CLIENT }],
+          },
         },
-      ],
-    }),
+      ),
+    },
     ...failures({ 400: 'Invalid', ...MAY_NOT_PUSH }),
+    503: failure(
+      503,
+      'The node is starting or shutting down, or, of all nodes, Redis does not answer.',
+      ['clusterUnavailable', 'the other nodes cannot be asked now, since Redis does not answer: try again later'],
+      ['serviceUnavailable', 'this node is starting or shutting down'],
+    ),
   },
 };
 

@@ -3,6 +3,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, HttpSta
 import { HttpAdapterHost } from '@nestjs/core';
 import {
   AlarmNotAcceptedError,
+  ClusterUnavailableError,
   EventIdConflictError,
   InvalidPushError,
   PayloadTooLargeError,
@@ -63,7 +64,9 @@ function statusOf(error: PushError): HttpStatus {
   if (error instanceof InvalidPushError) return HttpStatus.BAD_REQUEST;
   if (error instanceof PayloadTooLargeError) return HttpStatus.PAYLOAD_TOO_LARGE;
   if (error instanceof EventIdConflictError) return HttpStatus.CONFLICT;
-  if (error instanceof AlarmNotAcceptedError) return HttpStatus.SERVICE_UNAVAILABLE;
+  if (error instanceof AlarmNotAcceptedError || error instanceof ClusterUnavailableError) {
+    return HttpStatus.SERVICE_UNAVAILABLE;
+  }
   return HttpStatus.INTERNAL_SERVER_ERROR;
 }
 
