@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
+import { ClientLibrary } from './app/demo/client.library.js';
 import { DashboardController } from './app/demo/dashboard.controller.js';
 import { HostSampler } from './app/demo/host.sampler.js';
 import { HostTelemetry } from './app/demo/host.telemetry.js';
@@ -36,7 +37,7 @@ export class AppModule {
         { provide: Environment, useValue: environment },
         { provide: NodeMetrics, useValue: metrics },
         { provide: APP_FILTER, useClass: HttpExceptionFilter },
-        ...(isDemo ? [HostSampler, HostTelemetry] : []),
+        ...(isDemo ? [HostSampler, HostTelemetry, ClientLibrary] : []),
       ],
     };
   }

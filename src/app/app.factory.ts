@@ -19,12 +19,13 @@ async function tlsOf({
   return { httpsOptions: { cert, key } };
 }
 
-/** The node as an application, not yet listening. */
+/** The node as an application, not yet listening; `root` is its module, perhaps with other providers. */
 export async function createApp(
   environment: Environment,
   logger?: LoggerService | LogLevel[] | false,
+  root = AppModule.register(environment),
 ): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.register(environment), {
+  const app = await NestFactory.create<NestExpressApplication>(root, {
     bodyParser: false,
     ...(await tlsOf(environment)),
     abortOnError: false,

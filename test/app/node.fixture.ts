@@ -3,7 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { afterEach } from '@jest/globals';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from '../../src/app/app.factory.js';
+import { ClientLibrary } from '../../src/app/demo/client.library.js';
 import { validateEnvironment } from '../../src/app/environment.js';
+import { AppModule } from '../../src/app.module.js';
+import { clientModules } from '../support/client.modules.js';
 import { within } from '../support/deadline.js';
 
 export interface Answer {
@@ -28,14 +31,19 @@ afterEach(async () => {
 
 /** Starts the node on a free port, with these variables as its whole environment. Ends with the test. */
 export async function startNode(variables: Readonly<Record<string, string>> = {}): Promise<TestNode> {
-  const app = await createApp(
-    validateEnvironment({ PUSH_DEMO: 'false', PUSH_DOCS: 'false', PUSH_ALARM_LOG_PATH: '', ...variables }),
-    false,
-  );
+  const app = await createTestApp({ PUSH_DEMO: 'false', PUSH_ALARM_LOG_PATH: '', ...variables });
   const node = new TestNode(app);
   running.add(node);
   await app.listen(0, '127.0.0.1');
   return node;
+}
+
+/** The node, not yet listening, with the client library of the sources: there need be no build. */
+export async function createTestApp(variables: Readonly<Record<string, string>>): Promise<NestExpressApplication> {
+  const environment = validateEnvironment({ PUSH_DOCS: 'false', ...variables });
+  const { providers = [], ...root } = AppModule.register(environment);
+  const library = { provide: ClientLibrary, useValue: { modules: await clientModules() } };
+  return createApp(environment, false, { ...root, providers: [...providers, library] });
 }
 
 export class TestNode {

@@ -3,14 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import { type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
-import { createApp } from '../../src/app/app.factory.js';
 import { hostBusinessId } from '../../src/app/demo/host.telemetry.js';
-import { validateEnvironment } from '../../src/app/environment.js';
 import { PushService } from '../../src/push.service.js';
 import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { HostSampler } from '../../src/app/demo/host.sampler.js';
-import { startNode, TestNode } from '../app/node.fixture.js';
+import { createTestApp, startNode, TestNode } from '../app/node.fixture.js';
 import { describeInBrowser, launchChromium } from '../support/chromium.js';
 
 /** Of the server's listening line: by then a chart has moved. */
@@ -194,7 +192,7 @@ describeInBrowser('the alarms of the dashboard, after a reload and after a resta
   /** On the port that the page knows. */
   const start = async (folder: string, variables: Record<string, string> = {}) => {
     const environment = { PUSH_DEMO: 'true', PUSH_ALARM_LOG_PATH: folder, ...variables };
-    const app = await createApp(validateEnvironment(environment), false);
+    const app = await createTestApp(environment);
     node = new TestNode(app);
     await app.listen(port, '127.0.0.1');
     port = node.port;

@@ -94,6 +94,10 @@ async function ofThisMachine(): Promise<string[]> {
     ['dashboardFile', '/assets/dashboard.css'],
     ['dashboardFile', '/assets/favicon.svg'],
     ['dashboardFile', '/assets/none'],
+    ['clientModule', '/client/sdk/index.js'],
+    ['clientModule', '/client/sdk/none.js'],
+    ['protocolModule', '/client/protocol/messages.js'],
+    ['protocolModule', '/client/protocol/..%2Fsdk%2Findex.js'],
     ['demoHost', '/demo/host'],
   ]);
 }

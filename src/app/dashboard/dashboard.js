@@ -1,10 +1,10 @@
+import { connectAlarms, connectRawData } from '../client/sdk/index.js';
 import { AlarmList } from './alarm-list.js';
 import { loadAlarms, saveAlarms } from './alarm-store.js';
 import { customPanel } from './chart-panel.js';
 import { HostCharts } from './chart-panels.js';
 import { enableCopying, showExamples } from './examples.js';
 import { byId, element, formatClock, formatValue, shortText } from './format.js';
-import { PushConnection } from './push-connection.js';
 import { PushForm } from './push-form.js';
 
 const ALARM_PATH = '/ws/alarm';
@@ -18,6 +18,8 @@ const MAX_CLOCK_SKEW_MS = 10 * 60_000;
 const RENDER_INTERVAL_MS = 100;
 const NOTICE_MS = 5000;
 const SAVE_INTERVAL_MS = 250;
+/** A push does not wait longer for its own subscription. */
+const SUBSCRIBE_WITHIN_MS = 2000;
 
 const host = await (await fetch('/demo/host')).json();
 const rawDataPath = `/ws/rowdata/${[host.businessType, host.businessId, 'dashboard'].map(encodeURIComponent).join('/')}`;
@@ -36,8 +38,8 @@ const custom = customPanel({
   headline: () => lastCustomValue,
 });
 let lastCustomValue = '';
-/** @type {Map<string, { businessType: string, businessId: string }>} */
-const subscriptions = new Map();
+/** @type {Set<string>} */
+const subscribed = new Set();
 let windowMs = 120_000;
 let isPaused = false;
 let isRenderPlanned = false;
@@ -91,19 +93,26 @@ function takeCustom(datum, now) {
   while (byId('received').children.length > MAX_RECEIVED) byId('received').lastElementChild?.remove();
 }
 
-/** @param {string} id */
-const showPhase = (id) => (/** @type {string} */ phase, /** @type {string} */ detail) => {
+/** @param {string} id @param {string} phase @param {string} detail */
+function showPhase(id, phase, detail) {
   byId(id).dataset['phase'] = phase;
   const place = byId(id).querySelector('.detail');
   if (place !== null) place.textContent = detail;
-};
+}
+
+/** @param {string} id */
+const showState =
+  (id) =>
+  (/** @type {{ state: string, reason: string }} */ { state, reason }) => {
+    showPhase(id, state, state === 'waiting' ? `${reason}, trying again` : reason);
+  };
 
 /** Beside the connection, for a while. @param {string} detail */
 function showNotice(detail) {
   clearTimeout(noticeTimer);
-  showPhase('raw-data-state')('open', detail);
+  showPhase('raw-data-state', 'open', detail);
   noticeTimer = setTimeout(() => {
-    if (rawData.isOpen) showPhase('raw-data-state')('open', 'connected');
+    if (rawData.state === 'open') showPhase('raw-data-state', 'open', 'connected');
   }, NOTICE_MS);
 }
 
@@ -118,43 +127,43 @@ function planSave() {
   setTimeout(save, SAVE_INTERVAL_MS);
 }
 
-/** After a drop, a reload or a restart of the server the alarms go on where this page was. */
-function alarmPath() {
-  const begin = lastAlarmId === undefined ? `replay=${FIRST_ALARMS}` : `lastEventId=${lastAlarmId}`;
-  return `${ALARM_PATH}?${begin}`;
-}
+const rawData = connectRawData({ url: rawDataPath });
+rawData.on('state', showState('raw-data-state'));
+rawData.on('rawData', takeRawData);
+rawData.on('conflated', ({ count }) => showNotice(`slow: ${count} values skipped`));
+rawData.on('exception', ({ message }) => showNotice(shortText(message, 80)));
 
-const rawData = new PushConnection(() => rawDataPath, {
-  onPhase: showPhase('raw-data-state'),
-  onMessage: ({ event, data }) => {
-    if (event === 'ready' && subscriptions.size > 0)
-      void rawData.request('subscribe', { keys: [...subscriptions.values()] });
-    if (event === 'rawData') takeRawData(data);
-    if (event === 'conflated') showNotice(`slow: ${data.count} values skipped`);
-    if (event === 'exception') showNotice(shortText(data.message, 80));
+const alarmConnection = connectAlarms({
+  url: ALARM_PATH,
+  replay: FIRST_ALARMS,
+  // After a reload the alarms go on behind those that were saved with this place.
+  storage: {
+    get: () => stored?.lastId,
+    set: (_key, place) => {
+      lastAlarmId = place;
+      planSave();
+    },
   },
 });
-
-const alarmConnection = new PushConnection(alarmPath, {
-  onPhase: showPhase('alarm-state'),
-  onMessage: ({ event, id, data }) => {
-    if (event === 'ready') lastAlarmId ??= data.cursor;
-    if (event === 'alarm') alarms.add(id ?? '', data);
-    if (event === 'gap') alarms.showGap(data.reason);
-    // Of an alarm, or of a heartbeat, which says how far the others went.
-    lastAlarmId = id ?? lastAlarmId;
-    planSave();
-    planRender();
-  },
+alarmConnection.on('state', showState('alarm-state'));
+alarmConnection.on('alarm', (alarm, { id }) => {
+  alarms.add(id, alarm);
+  planRender();
+});
+alarmConnection.on('gap', ({ reason }) => {
+  alarms.showGap(reason);
+  planSave();
+  planRender();
 });
 
 /** Subscribes to the address of what is about to be pushed. @param {Record<string, any>} datum */
 async function subscribeTo({ businessType, businessId }) {
-  if (businessId === undefined || !rawData.isOpen) return;
+  if (businessId === undefined) return;
   const name = JSON.stringify([businessType, businessId]);
-  if (subscriptions.has(name) || subscriptions.size >= MAX_SUBSCRIPTIONS) return;
-  subscriptions.set(name, { businessType, businessId });
-  await rawData.request('subscribe', { keys: [{ businessType, businessId }] });
+  if (subscribed.has(name) || subscribed.size >= MAX_SUBSCRIPTIONS) return;
+  subscribed.add(name);
+  const answer = rawData.subscribe([{ businessType, businessId }]).catch(() => subscribed.delete(name));
+  await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, SUBSCRIBE_WITHIN_MS))]);
 }
 
 byId('host').textContent = host.businessId;
@@ -186,5 +195,3 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 
 charts.render(windowMs);
 alarms.render();
-rawData.connect();
-alarmConnection.connect();

@@ -6,26 +6,22 @@ export function showExamples({ rawDataPath, alarmPath }) {
   const ownPath = rawDataPath.replace(/[^/]*$/, 'me');
   byId('raw-data-url').textContent = `${origin}/ws/rowdata/{businessType}/{businessId}/{userName}`;
   byId('alarm-url').textContent = `${origin}${alarmPath}`;
-  byId('raw-data-example').textContent = `const url = '${origin}${ownPath}';
-const socket = new WebSocket(url, 'push.v1');
-socket.onmessage = ({ data: text }) => {
-  const { event, data } = JSON.parse(text);
-  if (event === 'rawData') console.log(data.series, data.value);
-  // Sent back, a mark tells the server how far you have read.
-  if (event === 'mark') socket.send(text);
-};`;
-  byId('alarm-example').textContent = `const last = localStorage.getItem('last-alarm');
-const begin = last === null ? 'replay=50' : 'lastEventId=' + last;
-const url = '${origin}${alarmPath}?minSeverity=400&' + begin;
-const socket = new WebSocket(url, 'push.v1');
-socket.onmessage = ({ data: text }) => {
-  const { event, id, data } = JSON.parse(text);
-  if (event === 'alarm') console.log(data.severity, data.message);
-  if (event === 'gap') console.warn('alarms are missing:', data.reason);
-  // Of an alarm or a heartbeat: where to go on next time.
-  if (id !== undefined) localStorage.setItem('last-alarm', id);
-  if (event === 'mark') socket.send(text);
-};`;
+  // In a page of this server the first line is: from '/client/sdk/index.js'
+  byId('raw-data-example').textContent = `import { connectRawData } from 'nestjs-push-gateway/client';
+
+const url = '${origin}${ownPath}';
+const rawData = connectRawData({ url, snapshot: true });
+rawData.on('rawData', ({ series, value }) => console.log(series, value));
+rawData.on('state', ({ state, reason }) => console.log(state, reason));`;
+  byId('alarm-example').textContent = `import { connectAlarms } from 'nestjs-push-gateway/client';
+
+const alarms = connectAlarms({
+  base: '${origin}',
+  filters: { minSeverity: 400 },
+  replay: 50, // on the first visit; then it goes on where it was
+});
+alarms.on('alarm', ({ severity, message }) => console.log(severity, message));
+alarms.on('gap', ({ reason }) => console.warn('alarms are missing:', reason));`;
 }
 
 /** The request of the form as a command. @param {string} route @param {object} body @param {boolean} needsKey */

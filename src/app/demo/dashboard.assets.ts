@@ -18,7 +18,6 @@ const PAGE_FILES = [
   'chart-panels.js',
   'examples.js',
   'format.js',
-  'push-connection.js',
   'push-form.js',
   'time-table.js',
   'favicon.svg',
@@ -32,16 +31,24 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 };
 
-/** The files of the dashboard by name: read once, and only these, so no path of a request reaches the disk. */
-export function readDashboardAssets(): ReadonlyMap<string, DashboardAsset> {
+/**
+ * The files of the dashboard by name, and the modules of the client library that it uses by their path: read once, and only
+ * these, so no path of a request reaches the disk.
+ */
+export function readDashboardAssets(clientModules: ReadonlyMap<string, string>): ReadonlyMap<string, DashboardAsset> {
   const uplotDirectory = join(dirname(createRequire(import.meta.url).resolve('uplot/package.json')), 'dist');
   return new Map([
     ...['index.html', ...PAGE_FILES].map((name) => readAsset(PAGE_DIRECTORY, name)),
     ...UPLOT_FILES.map((name) => readAsset(uplotDirectory, name)),
+    ...[...clientModules].map(([path, text]) => asset(path, text)),
   ]);
 }
 
 function readAsset(directory: string, name: string): [string, DashboardAsset] {
+  return asset(name, readFileSync(join(directory, name), 'utf8'));
+}
+
+function asset(name: string, text: string): [string, DashboardAsset] {
   const contentType = CONTENT_TYPES[name.split('.').at(-1) ?? ''] ?? 'text/plain; charset=utf-8';
-  return [name, { contentType, text: readFileSync(join(directory, name), 'utf8') }];
+  return [name, { contentType, text }];
 }

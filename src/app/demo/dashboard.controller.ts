@@ -1,7 +1,8 @@
 import { Controller, Get, Header, NotFoundException, Param, Res } from '@nestjs/common';
 import { Environment } from '../environment.js';
 import { type HeaderResponse, setPageHeaders } from '../http/page.headers.js';
-import { readDashboardAssets } from './dashboard.assets.js';
+import { ClientLibrary } from './client.library.js';
+import { type DashboardAsset, readDashboardAssets } from './dashboard.assets.js';
 import { HOST_BUSINESS_TYPE, hostBusinessId } from './host.telemetry.js';
 
 /** The address of this machine's telemetry, and whether pushing needs the publish key. */
@@ -13,9 +14,14 @@ export interface DemoHost {
 
 @Controller()
 export class DashboardController {
-  private readonly assets = readDashboardAssets();
+  private readonly assets: ReadonlyMap<string, DashboardAsset>;
 
-  constructor(private readonly environment: Environment) {}
+  constructor(
+    private readonly environment: Environment,
+    library: ClientLibrary,
+  ) {
+    this.assets = readDashboardAssets(library.modules);
+  }
 
   @Get()
   page(@Res({ passthrough: true }) response: HeaderResponse): string {
@@ -25,6 +31,16 @@ export class DashboardController {
   @Get('assets/:name')
   asset(@Param('name') name: string, @Res({ passthrough: true }) response: HeaderResponse): string {
     return this.serve(name, response);
+  }
+
+  @Get('client/sdk/:name')
+  clientModule(@Param('name') name: string, @Res({ passthrough: true }) response: HeaderResponse): string {
+    return this.serve(`sdk/${name}`, response);
+  }
+
+  @Get('client/protocol/:name')
+  protocolModule(@Param('name') name: string, @Res({ passthrough: true }) response: HeaderResponse): string {
+    return this.serve(`protocol/${name}`, response);
   }
 
   @Get('demo/host')

@@ -68,6 +68,18 @@ const dashboardFile: Operation = {
   },
 };
 
+const clientModule = (operationId: string, summary: string, example: string): Operation => ({
+  tags: ['demo'],
+  operationId,
+  summary,
+  parameters: [{ name: 'name', in: 'path', required: true, schema: { type: 'string' }, example }],
+  responses: {
+    200: { description: 'The module.', content: text('text/javascript') },
+    ...failures({}),
+    404: failure(404, 'There is no such module.', ['notFound', 'the dashboard has no such file']),
+  },
+});
+
 /** With `PUSH_DEMO` only. */
 export const DEMO_PATHS: Readonly<Record<string, PathItem>> = {
   '/': {
@@ -79,6 +91,10 @@ export const DEMO_PATHS: Readonly<Record<string, PathItem>> = {
     },
   },
   '/assets/{name}': { get: dashboardFile },
+  '/client/sdk/{name}': { get: clientModule('clientModule', 'A module of the client library', 'index.js') },
+  '/client/protocol/{name}': {
+    get: clientModule('protocolModule', 'A module that the client library imports', 'messages.js'),
+  },
   '/demo/host': {
     get: {
       tags: ['demo'],
