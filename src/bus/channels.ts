@@ -48,6 +48,11 @@ export class Channels {
   probeOf(nodeId: string): ChannelName {
     return { name: this.join('raw', 'probe', encodePart(nodeId)), isPattern: false };
   }
+
+  /** Matches no channel that there is: whether Redis lets a node subscribe to patterns is seen by it. */
+  trialPatternOf(nodeId: string): ChannelName {
+    return { name: this.join('raw', 'trial', encodePart(nodeId), '*'), isPattern: true };
+  }
 }
 
 /** No part holds a `:`, nor anything that Redis' patterns give a meaning to: of those encodeURIComponent leaves `*` alone. */

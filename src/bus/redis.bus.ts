@@ -53,6 +53,9 @@ export class RedisBus implements RawDataBus {
   /** Resolves when other nodes are heard; throws {@link PushConfigurationError} where that takes too long. */
   static async open(connection: RedisConnection, options: RedisBusOptions = {}): Promise<RedisBus> {
     const bus = new RedisBus(connection, options);
+    // A right that is missing has to show now, not when the first client subscribes to a whole type.
+    const trial = bus.channels.trialPatternOf(connection.nodeId);
+    bus.subscriber.want(trial);
     const isHeard = new Promise<void>((resolve) => {
       const stop = bus.onFaultChanged(() => {
         stop();
@@ -61,6 +64,7 @@ export class RedisBus implements RawDataBus {
     });
     try {
       await withinMs(isHeard, options.openDeadlineMs ?? OPEN_DEADLINE_MS);
+      bus.subscriber.giveUp(trial);
       return bus;
     } catch (cause) {
       const fault = bus.fault ?? String(cause);

@@ -47,6 +47,16 @@ describeWithRedis('a node that does not hear the others', () => {
     expect(await gateway.heardBy({ afterwards, plain })).toEqual({ afterwards: [], plain: [] });
   }, 60_000);
 
+  test('sends its own clients everything that is pushed on it, also while Redis is silent', async () => {
+    const client = await gateway.connect(RAW_DATA);
+    redis.signal('SIGSTOP');
+    const values = Array.from({ length: 1000 }, (_, value) => value);
+    for (const value of values) gateway.push.pushRawData({ businessType: 'dev', businessId: '1', value });
+    const heard = (await gateway.heardBy({ client })).client.map((text) => JSON.parse(text) as { value: number });
+    redis.signal('SIGCONT');
+    expect(heard.map(({ value }) => value)).toEqual(values);
+  });
+
   test('goes on without a word where there is one node only', async () => {
     const alone = await gatewayOn('express').start();
     const client = await alone.connectPushV1(RAW_DATA);
