@@ -15,6 +15,7 @@ import { filesIn, membersOf, sourceFile, wordsOf } from './support/sources.js';
 
 const DOCUMENTS = [
   'README.md',
+  'README.zh-CN.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'SECURITY.md',
@@ -446,14 +447,17 @@ function anchorOf(heading: string): string {
     .replaceAll(' ', '-');
 }
 
+const headingsIn = (document: string) => [...withoutComments(document).matchAll(/^(#+) (.+)$/gm)];
+
 function anchorsOf(path: string): Set<string> {
-  const headings = withoutComments(textOf(path)).matchAll(/^#+ (.+)$/gm);
-  return new Set([...headings].map(([, heading]) => anchorOf(heading ?? '')));
+  return new Set(headingsIn(textOf(path)).map(([, , heading]) => anchorOf(heading ?? '')));
 }
+
+const linksIn = (document: string) => [...document.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link ?? '');
 
 describe('links', () => {
   test.each(DOCUMENTS)('%s: every link leads somewhere', (document) => {
-    const links = [...textOf(document).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link ?? '');
+    const links = linksIn(textOf(document));
     const broken = links
       .filter((link) => !link.startsWith('https://'))
       .filter((link) => {
@@ -469,6 +473,56 @@ describe('links', () => {
   test.each(DOCUMENTS)('%s: every source that it names is there', (document) => {
     const named = [...textOf(document).matchAll(/`((?:src|test|docs)\/[\w./-]+\.\w+)`/g)].map(([, path]) => path ?? '');
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+});
+
+const CODE_BLOCK = /^```.*?^```$/gms;
+
+const levelsIn = (document: string) => headingsIn(document).map(([, hashes]) => hashes);
+
+/** Of each section, the code in its text. */
+const codeIn = (document: string) =>
+  document
+    .replaceAll(CODE_BLOCK, '')
+    .split(/^#+ .*$/m)
+    .map((text) => [...new Set(text.match(/`[^`]+`/g))].toSorted());
+
+const isOfLanguages = (link: string) => link === 'README.md' || link === 'README.zh-CN.md';
+
+/** Where its links lead, with headings by their number. */
+function placesIn(document: string): string[] {
+  const anchors = headingsIn(document).map(([, , heading]) => `#${anchorOf(heading ?? '')}`);
+  return linksIn(document)
+    .filter((link) => !isOfLanguages(link))
+    .map((link) => (link.startsWith('#') ? `heading ${anchors.indexOf(link)}` : link))
+    .toSorted();
+}
+
+describe('README.zh-CN.md says what README.md says', () => {
+  const chinese = textOf('README.zh-CN.md');
+  const words: Readonly<Record<string, string>> = { 无: 'none', 未达标: 'below' };
+
+  test('in the same blocks of code', () => expect(chinese.match(CODE_BLOCK)).toEqual(readme.match(CODE_BLOCK)));
+  test('under headings of the same levels', () => expect(levelsIn(chinese)).toEqual(levelsIn(readme)));
+  test('with the same code in the text of each section', () => expect(codeIn(chinese)).toEqual(codeIn(readme)));
+  test('with links to the same places', () => expect(placesIn(chinese)).toEqual(placesIn(readme)));
+
+  test.each([
+    ['option of `JwtAuthenticator`', '`JwtAuthenticator` 的选项', [0]],
+    ['claim', '声明', [0]],
+    ['option', '选项', [0, 1]],
+    ['variable', '变量', [0, 1]],
+    ['status', '状态码', [0]],
+    ['case', '用例', [0, 2, 3, 4]],
+    ['command', '命令', [0]],
+  ])('in the table of each %s', (title, translated, columns) => {
+    const rows = table(chinese, translated).map((row) => columns.map((index) => words[row[index] ?? ''] ?? row[index]));
+    expect(rows).toEqual(table(readme, title).map((row) => columns.map((index) => row[index])));
+  });
+
+  test('and each leads to the other', () => {
+    const links = [readme, chinese].map((document) => linksIn(document).filter(isOfLanguages));
+    expect(links).toEqual([['README.zh-CN.md'], ['README.md']]);
   });
 });
 

@@ -7,7 +7,7 @@ import { run } from './command.js';
 import { type EntryTargets, type PackedLibrary, PROJECT } from './packed.library.js';
 
 /** What is read, beside the library. */
-const DOCUMENTS = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'];
+const DOCUMENTS = ['CHANGELOG.md', 'LICENSE', 'README.md', 'README.zh-CN.md', 'SECURITY.md', 'package.json'];
 /** They read a program of their own first. */
 const TOOL_DEADLINE_MS = 60_000;
 /** The runnable node is no part of the library. */

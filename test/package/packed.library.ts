@@ -15,6 +15,7 @@ const INGREDIENTS = [
   'tsconfig.json',
   'tsconfig.build.json',
   'README.md',
+  'README.zh-CN.md',
   'SECURITY.md',
   'CHANGELOG.md',
   'LICENSE',
