@@ -6,6 +6,7 @@ import { Frame } from '../fan-out/frame.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
+import { FaultReporter } from './fault.reporter.js';
 
 const PAGE_ALARMS = 200;
 /**
@@ -28,7 +29,7 @@ const NOTHING: AlarmPage = { alarms: [], rootAfter: () => undefined };
  */
 @Injectable()
 export class AlarmPages implements AlarmSource {
-  private readonly logger = new Logger(AlarmPages.name);
+  private readonly faults = new FaultReporter(new Logger(AlarmPages.name));
   private currentEpoch: string;
   private currentHead = 0;
   /** The newest alarms up to the head, without a gap. */
@@ -184,13 +185,14 @@ export class AlarmPages implements AlarmSource {
     const { epoch, head } = this;
     try {
       const entries = await this.log.read(start, PAGE_ALARMS);
+      this.faults.succeeded('read a page of the alarm log');
       // Who waited for it has begun anew.
       if (epoch !== this.epoch) return;
       const alarms = entries.map((entry) => this.frame(entry));
       this.keep(start, new Page(alarms, alarms.at(-1)?.offset ?? head));
       this.wake(start);
     } catch (cause) {
-      this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
+      this.faults.failed('read a page of the alarm log', cause);
       if (!this.isClosed) this.retry ??= setTimeout(() => this.wakeAll(), READ_AGAIN_AFTER_MS);
     }
   }

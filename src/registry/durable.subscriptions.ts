@@ -12,6 +12,7 @@ import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { PushOptions } from '../push.options.js';
 import type { HeldSubscription } from './alarm.places.js';
+import { FaultReporter } from './fault.reporter.js';
 
 /** A durable subscription, as an application sees it. */
 export interface SubscriptionInfo {
@@ -57,6 +58,7 @@ const EXPIRE_EVERY_MS = 10 * 60_000;
 @Injectable()
 export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(DurableSubscriptions.name);
+  private readonly faults = new FaultReporter(this.logger);
   private readonly byId = new Map<string, Held>();
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
@@ -116,8 +118,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     if (held === undefined) return;
     this.byClient.delete(client);
     if (this.byId.get(subscriptionKey(held.id)) === held) this.byId.delete(subscriptionKey(held.id));
-    const touched = this.subscriptions.touch(held.id, held.generation);
-    this.keep(touched.catch((cause: unknown) => this.report('note a disconnection', cause)));
+    this.keep(
+      this.subscriptions.touch(held.id, held.generation).then(
+        () => this.faults.succeeded('note a disconnection'),
+        (cause: unknown) => this.faults.failed('note a disconnection', cause),
+      ),
+    );
   }
 
   /** What is wrong with an acknowledgement, or undefined: it is on its way to the store. */
@@ -223,11 +229,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
           held.client.close(CloseCodes.takenOver);
           return;
         }
+        this.faults.succeeded('store an acknowledgement');
         progress.saved = offset;
         if (held.progress === progress) held.client.acknowledged(offset);
       }
     } catch (cause) {
-      this.report('store an acknowledgement', cause);
+      this.faults.failed('store an acknowledgement', cause);
       this.saveLater(held, progress);
     } finally {
       progress.isSaving = false;
@@ -243,8 +250,9 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private async restore({ id, generation }: Held, cursor: Cursor): Promise<void> {
     try {
       await this.subscriptions.restore?.(id, generation, cursor);
+      this.faults.succeeded('restore a durable subscription');
     } catch (cause) {
-      this.report('restore a durable subscription', cause);
+      this.faults.failed('restore a durable subscription', cause);
     }
   }
 
@@ -263,13 +271,10 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       await Promise.all([...this.byId.values()].map(({ id, generation }) => this.subscriptions.touch(id, generation)));
       const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
       const count = await this.subscriptions.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
+      this.faults.succeeded('expire durable subscriptions');
       if (count > 0) this.logger.log(`${count} durable subscriptions expired`);
     } catch (cause) {
-      this.report('expire durable subscriptions', cause);
+      this.faults.failed('expire durable subscriptions', cause);
     }
-  }
-
-  private report(what: string, cause: unknown): void {
-    this.logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
   }
 }
