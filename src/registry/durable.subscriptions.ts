@@ -64,6 +64,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private timer: NodeJS.Timeout | undefined;
   private stops: (() => void)[] = [];
   private isEnded = false;
+  private epoch: string;
   /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
   private readonly endedEpochs = new Set<string>();
   private readonly retries = new Set<NodeJS.Timeout>();
@@ -75,9 +76,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
     @Inject(CLUSTER) private readonly cluster: Cluster,
     private readonly options: PushOptions,
-  ) {}
+  ) {
+    this.epoch = log.bounds().epoch;
+  }
 
   onApplicationBootstrap(): void {
+    this.epoch = this.log.bounds().epoch;
     this.timer = setInterval(() => void this.expire(), EXPIRE_EVERY_MS);
     this.timer.unref();
     this.stops = [
@@ -141,9 +145,10 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
 
   /** The log has begun anew: acknowledgements do too. */
   beginAnew(): void {
+    this.endedEpochs.add(this.epoch);
+    this.epoch = this.log.bounds().epoch;
     for (const held of this.byClient.values()) {
       const { epoch, saved } = held.progress;
-      this.endedEpochs.add(epoch);
       held.progress = this.newProgress();
       // Where the log has lost alarms, the store may have lost the subscription: whoever comes back to it has to hear of that.
       this.keep(this.restore(held, saved > 0 ? { epoch, offset: saved } : held.cursor));
@@ -215,7 +220,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   }
 
   private newProgress(): Progress {
-    return { epoch: this.log.bounds().epoch, acknowledged: 0, saved: 0, isSaving: false };
+    return { epoch: this.epoch, acknowledged: 0, saved: 0, isSaving: false };
   }
 
   /** One save at a time; what is acknowledged meanwhile goes with the next. */
