@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import { seeded } from '../support/random.js';
 import { AlarmEpochsModel, newEpochTally } from './alarm-epochs.model.js';
 
-const RUNS = 500;
+const RUNS = 300;
 
 beforeEach(() => Logger.overrideLogger(false));
 afterEach(() => Logger.overrideLogger(['log', 'error', 'warn', 'debug', 'verbose', 'fatal']));
