@@ -408,11 +408,12 @@ describeWithRedis('RedisBus', () => {
       await expect(opening).rejects.toThrow(/Redis refuses to let this node subscribe \(NOPERM/);
     });
 
+    const changeRights = (...rights: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'limited', ...rights]);
+
     test('a right that is taken away and given back', async () => {
       const node = await start({}, await urlOfUser(...RIGHTS, '&*'));
       await node.want(key('dev', '1'));
       await subscribedSoon(['key:dev:1'], 0);
-      const changeRights = (...rights: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'limited', ...rights]);
       await changeRights('resetchannels', '&{p}:raw:probe:*', '&{p}:raw:key:*');
       node.bus.want({ kind: 'user', userName: 'ann' });
       await faultChanged(node, true);
