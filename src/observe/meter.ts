@@ -48,8 +48,8 @@ export async function globalMeter(): Promise<Meter | undefined> {
   }
 }
 
-/** As Node says it of an ES module, and as bundlers and jest do. */
+/** As Node says it of an ES module, and as bundlers and jest do; jest's own errors are of another realm, and no `Error` here. */
 function isMissing(cause: unknown): boolean {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
 }

@@ -5,6 +5,8 @@ import { Child } from '../support/child.js';
 import { run } from './command.js';
 import { type PackedLibrary, PROJECT } from './packed.library.js';
 
+const START_DEADLINE_MS = 60_000;
+
 type CompilerOptions = Readonly<Record<string, unknown>>;
 
 /** As `nest new` has them, and with the declarations of all packages checked. */
@@ -93,8 +95,15 @@ export class FreshApplication {
   /** Where it listens, which it prints as its first line; ends with the test. */
   async start(program: string, parameters: readonly string[] = []): Promise<string> {
     const child = Child.run(process.execPath, [program, ...parameters], {}, this.folder);
-    const [, url = ''] = await child.line(/^listening on (\S+)$/);
+    const [, url = ''] = await child.line(/^listening on (\S+)$/, START_DEADLINE_MS);
     return url;
+  }
+
+  /** As {@link start}, of one that says nothing and listens where the environment tells it. */
+  async startOn(port: number, program: string): Promise<string> {
+    const child = Child.run(process.execPath, [program], { PORT: String(port) }, this.folder);
+    await child.line(/Nest application successfully started/, START_DEADLINE_MS);
+    return `http://127.0.0.1:${port}`;
   }
 
   async remove(): Promise<void> {

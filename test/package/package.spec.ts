@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from '@jest/globals';
 import { applicationsCases } from './applications.cases.js';
 import { contentsCases } from './contents.cases.js';
 import { PackedLibrary } from './packed.library.js';
+import { readmeCases } from './readme.cases.js';
 import { registryCases } from './registry.cases.js';
 
 // One build for all: it takes longer than most that is tried with it.
@@ -15,6 +16,10 @@ afterAll(() => library.remove());
 
 describe('what is packed', () => {
   contentsCases(() => library);
+});
+
+describe('README.md', () => {
+  readmeCases(() => library);
 });
 
 describe('installed', () => {

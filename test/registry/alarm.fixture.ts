@@ -97,8 +97,6 @@ export class LossyLog implements AlarmLog {
   hold: Promise<unknown> | undefined;
   /** The same for the conditions. */
   holdActive: Promise<unknown> | undefined;
-  /** Told the name of a new epoch before anybody else. */
-  onBeginning: ((epoch: string) => void) | undefined;
   /** What `bounds` is behind of until `refresh`. */
   unheard: NewAlarm[] = [];
 
@@ -108,7 +106,6 @@ export class LossyLog implements AlarmLog {
     await life.append(kept);
     this.removed.clear();
     this.life = life;
-    this.onBeginning?.(life.bounds().epoch);
     this.notify();
   }
 
