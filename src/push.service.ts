@@ -130,7 +130,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {
     if (alarms.length === 0) return [];
     const receipts = await this.timed(this.alarmLog.append(alarms));
-    this.pushed.alarms += alarms.length;
+    this.pushed.alarms += receipts.filter(({ duplicate }) => !duplicate).length;
     return receipts.map(({ cursor, duplicate }) => ({ cursor: formatCursor(cursor), duplicate }));
   }
 

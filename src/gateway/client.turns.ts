@@ -3,7 +3,11 @@ export class ClientTurns<C extends object> {
   private readonly waiting = new WeakMap<C, Promise<void>>();
   private readonly counts = new WeakMap<C, number>();
 
-  constructor(private readonly maxWaiting: number) {}
+  /** `onFailed` is told of what was to wait and failed; what comes behind it goes on. */
+  constructor(
+    private readonly maxWaiting: number,
+    private readonly onFailed: (client: C, cause: unknown) => void,
+  ) {}
 
   /**
    * Runs `work` at once where nothing of this client waits, else behind it; undefined says that it is done with. False:
@@ -16,7 +20,9 @@ export class ClientTurns<C extends object> {
     const done = before === undefined ? work() : before.then(work);
     if (done === undefined) return true;
     this.counts.set(client, count + 1);
-    const settled = done.finally(() => this.leave(client, settled));
+    const settled = done
+      .catch((cause: unknown) => this.onFailed(client, cause))
+      .finally(() => this.leave(client, settled));
     this.waiting.set(client, settled);
     return true;
   }

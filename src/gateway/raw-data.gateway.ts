@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { Inject, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { WebSocketGateway } from '@nestjs/websockets';
 import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { Frame, WireFormat } from '../fan-out/frame.js';
@@ -33,6 +33,7 @@ import { createSink } from './ws.sink.js';
 export class RawDataGateway
   implements OnGatewayInit, OnGatewayConnection, OnApplicationBootstrap, ClientHandler<RawDataClient>
 {
+  private readonly logger = new Logger(RawDataGateway.name);
   private server: unknown;
   private readonly turns: ClientTurns<RawDataClient>;
 
@@ -45,7 +46,11 @@ export class RawDataGateway
     private readonly coverage: RawDataCoverage,
   ) {
     // As many as a client may send at once.
-    this.turns = new ClientTurns(2 * options.maxMessagesPerSecond);
+    this.turns = new ClientTurns(2 * options.maxMessagesPerSecond, (client, cause) => {
+      this.logger.error('a subscription failed', cause instanceof Error ? cause.stack : String(cause));
+      // It cannot know what it is subscribed to, and finds that out when it comes back.
+      client.terminate();
+    });
   }
 
   /** Nest calls this where an error would end the process, so it is looked at when the application starts. */
@@ -126,8 +131,11 @@ export class RawDataGateway
   ): Promise<void> | undefined {
     const cover = this.coverage.coverKeys(this.registry.acceptable(client, keys));
     const finish = () => {
-      if (client.state === 'open') this.answerSubscribe(client, keys, ref);
-      cover.release();
+      try {
+        if (client.state === 'open') this.answerSubscribe(client, keys, ref);
+      } finally {
+        cover.release();
+      }
     };
     if (cover.ready !== undefined) return cover.ready.then(finish);
     finish();

@@ -9,7 +9,7 @@ export interface RedisConnectionOptions {
   readonly url: string;
   /** Begins every key and every channel; nodes of one prefix belong together. */
   readonly prefix: string;
-  /** What went wrong with a connection, without the password; told once until it is up again. */
+  /** What went wrong with a connection, without the password; told once of each connection until it is up again. */
   readonly onError?: (message: string) => void;
   /** How long {@link RedisConnection.open} waits for Redis. Default 10,000. */
   readonly openDeadlineMs?: number;
@@ -26,14 +26,12 @@ export class RedisConnection {
   readonly nodeId = randomBytes(9).toString('base64url');
   readonly commands: RedisLink;
   private readonly links = new Set<RedisLink>();
-  private hasToldError = false;
 
   private constructor(
     private readonly create: (clientName: string) => RedisClient,
     private readonly options: RedisConnectionOptions,
   ) {
     this.commands = this.link('commands', { pings: true });
-    this.commands.onUp(() => (this.hasToldError = false));
   }
 
   /** Throws {@link PushConfigurationError} where the URL or the package is missing, or Redis does not answer in time. */
@@ -65,11 +63,16 @@ export class RedisConnection {
 
   /** A connection of its own; closed with this. */
   link(clientName: string, traits: Pick<RedisLinkOptions, 'pings' | 'forgets'>): RedisLink {
+    let isTold = false;
     const link = new RedisLink({
       create: () => this.create(`push-gateway-${clientName}`),
-      onError: (cause) => this.report(cause),
+      onError: (cause) => {
+        if (!isTold) this.report(clientName, cause);
+        isTold = true;
+      },
       ...traits,
     });
+    link.onUp(() => (isTold = false));
     this.links.add(link);
     return link;
   }
@@ -83,11 +86,11 @@ export class RedisConnection {
     for (const link of this.links) link.close();
   }
 
-  private report(cause: Error): void {
+  private report(clientName: string, cause: Error): void {
     this.lastError = reasonOf(cause);
-    if (this.hasToldError) return;
-    this.hasToldError = true;
-    this.options.onError?.(`Redis at ${placeOf(this.options.url)}: ${this.lastError}`);
+    this.options.onError?.(
+      `Redis at ${placeOf(this.options.url)}, the connection for ${clientName}: ${this.lastError}`,
+    );
   }
 }
 

@@ -104,7 +104,8 @@ export class Sessions implements OnApplicationBootstrap, OnApplicationShutdown {
   private closeWhere(isMeant: (principal: Principal, client: Client) => boolean, closeCode: CloseArguments): number {
     let count = 0;
     for (const [client, { principal }] of this.byClient) {
-      if (client.state !== 'open' || !isMeant(principal, client)) continue;
+      // One that drains is still written what waits for it.
+      if (client.state === 'closing' || client.state === 'closed' || !isMeant(principal, client)) continue;
       client.close(closeCode);
       count += 1;
     }

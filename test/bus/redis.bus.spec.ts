@@ -29,6 +29,8 @@ describeWithRedis('RedisBus', () => {
   const ends: (() => unknown)[] = [];
   let server: RedisServer;
   let redis: ReturnType<typeof createClient>;
+
+  const changeRights = (...rights: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'limited', ...rights]);
   let errors: string[];
 
   beforeEach(async () => {
@@ -407,8 +409,6 @@ describeWithRedis('RedisBus', () => {
       await expect(opening).rejects.toThrow(PushConfigurationError);
       await expect(opening).rejects.toThrow(/Redis refuses to let this node subscribe \(NOPERM/);
     });
-
-    const changeRights = (...rights: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'limited', ...rights]);
 
     test('a right that is taken away and given back', async () => {
       const node = await start({}, await urlOfUser(...RIGHTS, '&*'));

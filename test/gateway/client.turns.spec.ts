@@ -6,9 +6,11 @@ const MAX_WAITING = 3;
 
 let turns: ClientTurns<object>;
 let done: string[];
+let failures: unknown[];
 
 beforeEach(() => {
-  turns = new ClientTurns(MAX_WAITING);
+  failures = [];
+  turns = new ClientTurns(MAX_WAITING, (client, cause) => failures.push([client, cause]));
   done = [];
 });
 
@@ -34,6 +36,15 @@ describe('what one client asks for', () => {
     const client = {};
     expect([turns.take(client, atOnce('a')), turns.take(client, atOnce('b'))]).toEqual([true, true]);
     expect(done).toEqual(['a', 'b']);
+  });
+
+  test('is told where it fails, and what comes behind it is done all the same', async () => {
+    const client = {};
+    const cause = new Error('no');
+    turns.take(client, () => Promise.reject(cause));
+    turns.take(client, atOnce('behind'));
+    await turn();
+    expect([failures, done]).toEqual([[[client, cause]], ['behind']]);
   });
 
   test('is done in its order behind what waits, and what others ask for is not held up', async () => {

@@ -119,6 +119,14 @@ describe('credentials that end', () => {
   });
 });
 
+test('credentials that end while a client drains end its connection', () => {
+  const sessions = start({ tokenGraceMs: 0 });
+  const draining = open(sessions, until(0));
+  draining.state = 'draining';
+  jest.advanceTimersByTime(2000);
+  expect(draining.closes).toEqual([TOKEN]);
+});
+
 describe('disconnect', () => {
   const AWAY = { code: 4000, reason: 'away' };
 
