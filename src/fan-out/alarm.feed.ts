@@ -190,9 +190,7 @@ export class AlarmFeed implements Backlog {
     const page = source.after(this.position, this.whenRead);
     this.isReading = page === undefined;
     if (page === undefined) return;
-    const { alarms } = page;
-    if (alarms.length === 0 && !this.goOnAt(source.head + 1, taken)) return;
-    for (const alarm of alarms) {
+    for (const alarm of page.alarms) {
       if (!this.goOnAt(alarm.offset, taken)) return;
       taken.begin(page.rootAfter(this.position));
       if (accepts(alarm)) {
@@ -204,6 +202,7 @@ export class AlarmFeed implements Backlog {
       }
       this.position = alarm.offset;
     }
+    if (!this.goOnAt(page.end + 1, taken)) return;
     this.behind = this.position < source.head;
   }
 

@@ -15,6 +15,8 @@ export interface LoggedAlarm {
 export interface AlarmPage {
   /** Oldest first. */
   readonly alarms: readonly LoggedAlarm[];
+  /** Up to this offset the log has no others. */
+  readonly end: number;
   /** Where the batches of all begin that are written what comes after this offset; undefined: each has its own there. */
   rootAfter(offset: number): Batch | undefined;
 }
@@ -35,10 +37,7 @@ export interface AlarmSource {
   /** Offset of the newest alarm that is out; clients at the head have been offered everything up to it. */
   readonly head: number;
 
-  /**
-   * The alarms after this offset, none beyond the head; none at all where there are none. Undefined: they have to be read
-   * first, and `whenRead` is called then.
-   */
+  /** Alarms after this offset, none beyond the head. Undefined: they have to be read first, and `whenRead` is called then. */
   after(offset: number, whenRead: () => void): AlarmPage | undefined;
 
   /** A `heartbeat` that says that everything up to here is done with. */

@@ -6,6 +6,7 @@ import { Frame } from '../fan-out/frame.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
+import { FaultReporter } from './fault.reporter.js';
 
 const PAGE_ALARMS = 200;
 /**
@@ -20,15 +21,13 @@ const MAX_RECENT_LENGTH = 1024 * 1024;
 const SHARED_ALARMS = 50;
 const READ_AGAIN_AFTER_MS = 1000;
 
-const NOTHING: AlarmPage = { alarms: [], rootAfter: () => undefined };
-
 /**
  * The log in pages, each read and framed once for all clients that need it. What it holds is bounded, however many clients
  * are behind and however far.
  */
 @Injectable()
 export class AlarmPages implements AlarmSource {
-  private readonly logger = new Logger(AlarmPages.name);
+  private readonly faults = new FaultReporter(new Logger(AlarmPages.name));
   private currentEpoch: string;
   private currentHead = 0;
   /** The newest alarms up to the head, without a gap. */
@@ -102,17 +101,18 @@ export class AlarmPages implements AlarmSource {
   }
 
   after(offset: number, whenRead: () => void): AlarmPage | undefined {
-    if (offset >= this.currentHead) return NOTHING;
+    if (offset >= this.currentHead) return this.nothing();
     const firstRecent = this.recent[0];
     if (firstRecent !== undefined && offset + 1 >= firstRecent.offset) {
       const start = offset + 1 - firstRecent.offset;
-      return { alarms: this.recent.slice(start, start + PAGE_ALARMS), rootAfter: this.recentRoots.after };
+      const end = Math.min(offset + PAGE_ALARMS, this.currentHead);
+      return { alarms: this.recent.slice(start, start + PAGE_ALARMS), end, rootAfter: this.recentRoots.after };
     }
     // Clients at different places of one page share it; where that was cut short by its bytes, there is one behind it.
     const pageStart = offset - (offset % PAGE_ALARMS);
     const part = this.kept(pageStart, offset) ?? this.kept(offset, offset);
     if (part !== undefined) return part;
-    if (this.isTrimmedTo(this.head)) return NOTHING;
+    if (this.isTrimmedTo(this.head)) return this.nothing();
     this.read(this.pages.has(pageStart) ? offset : pageStart, whenRead);
     return undefined;
   }
@@ -157,6 +157,11 @@ export class AlarmPages implements AlarmSource {
     return { offset, address: fields, frame: Frame.alarm(entry, json, this.options.compression?.thresholdBytes) };
   }
 
+  /** There is nothing up to the head. */
+  private nothing(): AlarmPage {
+    return { alarms: [], end: this.currentHead, rootAfter: () => undefined };
+  }
+
   private isTrimmedTo(offset: number): boolean {
     return this.log.bounds().oldest > offset;
   }
@@ -167,7 +172,8 @@ export class AlarmPages implements AlarmSource {
     if (page === undefined || offset >= page.end) return undefined;
     this.pages.delete(start);
     this.pages.set(start, page);
-    return { alarms: page.after(offset, this.head), rootAfter: page.rootAfter };
+    const end = Math.min(page.end, this.head);
+    return { alarms: page.after(offset, end), end, rootAfter: page.rootAfter };
   }
 
   private read(start: number, whenRead: () => void): void {
@@ -184,13 +190,14 @@ export class AlarmPages implements AlarmSource {
     const { epoch, head } = this;
     try {
       const entries = await this.log.read(start, PAGE_ALARMS);
+      this.faults.succeeded('read a page of the alarm log');
       // Who waited for it has begun anew.
       if (epoch !== this.epoch) return;
       const alarms = entries.map((entry) => this.frame(entry));
       this.keep(start, new Page(alarms, alarms.at(-1)?.offset ?? head));
       this.wake(start);
     } catch (cause) {
-      this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
+      this.faults.failed('read a page of the alarm log', cause);
       if (!this.isClosed) this.retry ??= setTimeout(() => this.wakeAll(), READ_AGAIN_AFTER_MS);
     }
   }
@@ -278,8 +285,8 @@ class Page {
     return next === -1 ? this.alarms.length : next;
   }
 
-  /** The alarms after this offset up to the head. */
-  after(offset: number, head: number): readonly LoggedAlarm[] {
-    return this.alarms.slice(this.countUpTo(offset), this.countUpTo(head));
+  /** The alarms after the one offset and up to the other. */
+  after(offset: number, end: number): readonly LoggedAlarm[] {
+    return this.alarms.slice(this.countUpTo(offset), this.countUpTo(end));
   }
 }

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplica
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
 import { AlarmPages } from './alarm.pages.js';
 import { AlarmRegistry } from './alarm.registry.js';
+import { FaultReporter } from './fault.reporter.js';
 
 const PAGE_ALARMS = 200;
 const READ_AGAIN_AFTER_MS = 1000;
@@ -13,6 +14,7 @@ const READ_AGAIN_AFTER_MS = 1000;
 @Injectable()
 export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(AlarmTail.name);
+  private readonly faults = new FaultReporter(this.logger);
   private isReading = false;
   private isBehind = false;
   private retry: NodeJS.Timeout | undefined;
@@ -64,7 +66,7 @@ export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown 
         while (await this.readPage());
       }
     } catch (cause) {
-      this.logger.error('cannot read the alarm log', cause instanceof Error ? cause.stack : String(cause));
+      this.faults.failed('read the alarm log', cause);
       if (this.stopListening !== undefined) this.retry ??= setTimeout(() => this.readAgain(), READ_AGAIN_AFTER_MS);
     } finally {
       this.isReading = false;
@@ -76,6 +78,7 @@ export class AlarmTail implements OnApplicationBootstrap, OnApplicationShutdown 
     const { epoch, head } = this.pages;
     const { newest } = this.log.bounds();
     const page = await this.log.read(head, PAGE_ALARMS);
+    this.faults.succeeded('read the alarm log');
     if (epoch !== this.pages.epoch) return true;
     for (const entry of page) this.route(entry);
     if (page.length === 0 && newest > head) {

@@ -12,6 +12,7 @@ import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { PushOptions } from '../push.options.js';
 import type { HeldSubscription } from './alarm.places.js';
+import { FaultReporter } from './fault.reporter.js';
 
 /** A durable subscription, as an application sees it. */
 export interface SubscriptionInfo {
@@ -57,11 +58,13 @@ const EXPIRE_EVERY_MS = 10 * 60_000;
 @Injectable()
 export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(DurableSubscriptions.name);
+  private readonly faults = new FaultReporter(this.logger);
   private readonly byId = new Map<string, Held>();
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
   private stops: (() => void)[] = [];
   private isEnded = false;
+  private epoch: string;
   /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
   private readonly endedEpochs = new Set<string>();
   private readonly retries = new Set<NodeJS.Timeout>();
@@ -73,9 +76,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
     @Inject(CLUSTER) private readonly cluster: Cluster,
     private readonly options: PushOptions,
-  ) {}
+  ) {
+    this.epoch = log.bounds().epoch;
+  }
 
   onApplicationBootstrap(): void {
+    this.epoch = this.log.bounds().epoch;
     this.timer = setInterval(() => void this.expire(), EXPIRE_EVERY_MS);
     this.timer.unref();
     this.stops = [
@@ -116,8 +122,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     if (held === undefined) return;
     this.byClient.delete(client);
     if (this.byId.get(subscriptionKey(held.id)) === held) this.byId.delete(subscriptionKey(held.id));
-    const touched = this.subscriptions.touch(held.id, held.generation);
-    this.keep(touched.catch((cause: unknown) => this.report('note a disconnection', cause)));
+    this.keep(
+      this.subscriptions.touch(held.id, held.generation).then(
+        () => this.faults.succeeded('note a disconnection'),
+        (cause: unknown) => this.faults.failed('note a disconnection', cause),
+      ),
+    );
   }
 
   /** What is wrong with an acknowledgement, or undefined: it is on its way to the store. */
@@ -135,9 +145,10 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
 
   /** The log has begun anew: acknowledgements do too. */
   beginAnew(): void {
+    this.endedEpochs.add(this.epoch);
+    this.epoch = this.log.bounds().epoch;
     for (const held of this.byClient.values()) {
       const { epoch, saved } = held.progress;
-      this.endedEpochs.add(epoch);
       held.progress = this.newProgress();
       // Where the log has lost alarms, the store may have lost the subscription: whoever comes back to it has to hear of that.
       this.keep(this.restore(held, saved > 0 ? { epoch, offset: saved } : held.cursor));
@@ -209,7 +220,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   }
 
   private newProgress(): Progress {
-    return { epoch: this.log.bounds().epoch, acknowledged: 0, saved: 0, isSaving: false };
+    return { epoch: this.epoch, acknowledged: 0, saved: 0, isSaving: false };
   }
 
   /** One save at a time; what is acknowledged meanwhile goes with the next. */
@@ -223,11 +234,12 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
           held.client.close(CloseCodes.takenOver);
           return;
         }
+        this.faults.succeeded('store an acknowledgement');
         progress.saved = offset;
         if (held.progress === progress) held.client.acknowledged(offset);
       }
     } catch (cause) {
-      this.report('store an acknowledgement', cause);
+      this.faults.failed('store an acknowledgement', cause);
       this.saveLater(held, progress);
     } finally {
       progress.isSaving = false;
@@ -243,8 +255,9 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private async restore({ id, generation }: Held, cursor: Cursor): Promise<void> {
     try {
       await this.subscriptions.restore?.(id, generation, cursor);
+      this.faults.succeeded('restore a durable subscription');
     } catch (cause) {
-      this.report('restore a durable subscription', cause);
+      this.faults.failed('restore a durable subscription', cause);
     }
   }
 
@@ -263,13 +276,10 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       await Promise.all([...this.byId.values()].map(({ id, generation }) => this.subscriptions.touch(id, generation)));
       const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
       const count = await this.subscriptions.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
+      this.faults.succeeded('expire durable subscriptions');
       if (count > 0) this.logger.log(`${count} durable subscriptions expired`);
     } catch (cause) {
-      this.report('expire durable subscriptions', cause);
+      this.faults.failed('expire durable subscriptions', cause);
     }
-  }
-
-  private report(what: string, cause: unknown): void {
-    this.logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
   }
 }

@@ -45,7 +45,11 @@ class TestSource implements AlarmSource {
     const first = Math.max(offset + 1, this.oldest);
     const count = Math.max(0, Math.min(PAGE_ALARMS, this.head - first + 1));
     const alarms = Array.from({ length: count }, (_, i) => this.alarm(first + i));
-    return { alarms, rootAfter: (after) => (after % 3 === 0 ? Batch.empty() : undefined) };
+    return {
+      alarms,
+      end: Math.max(first - 1, alarms.at(-1)?.offset ?? this.head),
+      rootAfter: (after) => (after % 3 === 0 ? Batch.empty() : undefined),
+    };
   }
 
   read(): void {

@@ -97,6 +97,8 @@ export class LossyLog implements AlarmLog {
   hold: Promise<unknown> | undefined;
   /** The same for the conditions. */
   holdActive: Promise<unknown> | undefined;
+  /** Told the name of a new epoch before anybody else. */
+  onBeginning: ((epoch: string) => void) | undefined;
   /** What `bounds` is behind of until `refresh`. */
   unheard: NewAlarm[] = [];
 
@@ -106,6 +108,7 @@ export class LossyLog implements AlarmLog {
     await life.append(kept);
     this.removed.clear();
     this.life = life;
+    this.onBeginning?.(life.bounds().epoch);
     this.notify();
   }
 
