@@ -288,6 +288,55 @@ describe('what comes before the place', () => {
   });
 });
 
+describe('a log that begins anew', () => {
+  function begunAnew(given: Given) {
+    const fed = feedOf({ log: 7, ...given });
+    fed.source.epoch = 'f';
+    fed.source.head = 2;
+    return fed;
+  }
+
+  test('is not read before the client has begun anew too; other messages are sent', () => {
+    const { feed } = begunAnew({ start: 3 });
+    feed.add(Frame.text('text'));
+    expect(takenFrom(feed)).toEqual(['text']);
+    expect(feed.isOfAnotherEpoch).toBe(true);
+    feed.beginAnew();
+    expect(feed.isOfAnotherEpoch).toBe(false);
+  });
+
+  test.each<[string, Given]>([
+    ['at the head', {}],
+    ['that is behind', { start: 7 - 3 }],
+    ['that was to be sent conditions first', { start: 7, prelude: preludeOf(2) }],
+  ])('is told to a client %s, as of what it knows', (_, given) => {
+    const { feed } = begunAnew(given);
+    const known = given.prelude === undefined ? (given.start ?? 7) : 1;
+    feed.beginAnew();
+    const gap = { event: 'gap', data: { requested: `e.${known}`, oldest: 'f.1', reason: 'epoch' } };
+    expect(drained(feed)).toEqual([JSON.stringify(gap).replaceAll('"', ''), 'a1', 'a2']);
+    expect(feed).toMatchObject({ isBehind: false, toldOffset: 2 });
+  });
+
+  test('closes a client that cannot be told, before anything else is sent', () => {
+    const { feed } = begunAnew({ format: WireFormat.plain });
+    expect(feed.age()).toBeUndefined();
+    feed.beginAnew();
+    expect(feed.age()).toBe(CloseCodes.overtaken);
+  });
+
+  test('lets a durable subscription be sent as many as before', () => {
+    const unacknowledged = new Unacknowledged(2);
+    const { feed, source } = feedOf({ unacknowledged });
+    for (let n = 0; n < 3; n++) feed.next(source.append());
+    expect(unacknowledged.isFull).toBe(true);
+    source.epoch = 'f';
+    feed.beginAnew();
+    expect(unacknowledged.isFull).toBe(false);
+    expect(takenFrom(feed).slice(1)).toEqual(['a1', 'a2']);
+  });
+});
+
 describe('a durable subscription', () => {
   test('at the head is sent so many, and the next is not offered', () => {
     const unacknowledged = new Unacknowledged(2);

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import type { AlarmLog } from '../../src/alarm-log/alarm-log.js';
 import type { AlarmPage, LoggedAlarm } from '../../src/fan-out/alarm.source.js';
 import { resolvePushOptions } from '../../src/push.options.js';
 import { AlarmPages } from '../../src/registry/alarm.pages.js';
-import { newAlarm, newAlarms, WatchedLog } from './alarm.fixture.js';
+import { LossyLog, newAlarm, newAlarms, WatchedLog } from './alarm.fixture.js';
 
 const KIB = 1024;
 
@@ -19,7 +20,7 @@ afterEach(() => {
 });
 
 /** Open at the end of the log. */
-function pagesOf(log: WatchedLog): AlarmPages {
+function pagesOf(log: AlarmLog): AlarmPages {
   const pages = new AlarmPages(log, resolvePushOptions({}));
   pages.open();
   open.add(pages);
@@ -85,6 +86,18 @@ describe('AlarmPages', () => {
     expect(log.reads).toEqual([0]);
     expect(offsetsOf(await pageAfter(pages, 200))).toEqual(numbers(201, 400));
     expect(log.reads).toEqual([0, 200]);
+  });
+
+  test('a page that was empty says nothing of what came after it was read', async () => {
+    const log = new LossyLog();
+    await log.append(newAlarms(1, 3));
+    log.remove(1, 2, 3);
+    const pages = pagesOf(log);
+    expect(await pageAfter(pages, 0)).toEqual([]);
+    await log.append(newAlarms(4, 5));
+    for (const entry of await log.read(3, 10)) pages.advance(entry);
+    expect(pages.after(0, () => {})).toMatchObject({ alarms: [], end: 3 });
+    expect(offsetsOf(pages.after(3, () => {}))).toEqual([4, 5]);
   });
 
   test('shows nothing beyond the head, also where the log is further', async () => {
