@@ -56,7 +56,7 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
     const deadlineMs = startMs + this.options.drainDeadlineMs - ENDING_MS;
     const empty = Promise.all([this.alarmRegistry.whenEmpty(), this.rawDataRegistry.whenEmpty()]);
     const windowMs = Math.min(this.options.drainWindowMs, this.options.drainDeadlineMs / 2);
-    const portions = planDepartures<Client>([[...this.alarmRegistry.all()], [...this.rawDataRegistry.all()]], windowMs);
+    const portions = planDepartures(this.kindsOfClients(), windowMs);
     this.announce(portions);
     await this.closeInPortions(portions, startMs, empty);
     await this.closeTheSlow(deadlineMs, empty);
@@ -69,7 +69,7 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
   private announce(portions: readonly Portion<Client>[]): void {
     for (const { departures } of portions) {
       for (const { client, retryAfterMs } of departures) {
-        if (client.identity.format !== WireFormat.pushV1) continue;
+        if (!isTwoWay(client)) continue;
         client.offer(Frame.text(serverMessage('drain', { retryAfterMs })));
       }
     }
@@ -104,9 +104,21 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
     this.logger.warn('some acknowledgements could not be stored before the drain deadline: those alarms come again');
   }
 
+  /** Each kind comes back in its own way, and at a cost of its own. */
+  private kindsOfClients(): Client[][] {
+    return [this.alarmRegistry, this.rawDataRegistry].flatMap((registry) => {
+      const clients: Client[] = [...registry.all()];
+      return [clients.filter(isTwoWay), clients.filter((client) => !isTwoWay(client))];
+    });
+  }
+
   private clients(): Client[] {
     return [...this.alarmRegistry.all(), ...this.rawDataRegistry.all()];
   }
+}
+
+function isTwoWay({ identity }: Client): boolean {
+  return identity.format === WireFormat.pushV1;
 }
 
 async function until(atMs: number): Promise<void> {

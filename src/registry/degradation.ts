@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { RAW_DATA_BUS, type RawDataBus } from '../bus/bus.js';
 import type { Client } from '../fan-out/client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
@@ -11,7 +11,7 @@ interface Clients {
 
 /** Tells two-way clients when this node cannot hear the others, and when it can again. */
 @Injectable()
-export class Degradation implements OnModuleDestroy {
+export class Degradation implements OnApplicationShutdown {
   private readonly stops: (() => void)[] = [];
 
   constructor(@Inject(RAW_DATA_BUS) private readonly bus: RawDataBus) {}
@@ -26,7 +26,7 @@ export class Degradation implements OnModuleDestroy {
     if (this.isActive && isTwoWay(client)) client.offer(this.frame());
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     for (const stop of this.stops.splice(0)) stop();
   }
 

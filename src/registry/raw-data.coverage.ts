@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { RAW_DATA_BUS, type RawDataBus } from '../bus/bus.js';
 import { LAST_VALUE_STORE, type LastValueStore, type StoredSeries } from '../bus/last-value.store.js';
 import type { Interest, InterestListener } from '../fan-out/interest.js';
@@ -36,7 +36,7 @@ type NewsListener = (address: StoredSeries['address'], news: readonly StoredValu
  * missed something. Where there is one node only it does nothing, and nothing waits.
  */
 @Injectable()
-export class RawDataCoverage implements InterestListener, OnModuleDestroy {
+export class RawDataCoverage implements InterestListener, OnApplicationShutdown {
   private readonly logger = new Logger(RawDataCoverage.name);
   private readonly sync: LastValueSync | undefined;
   private readonly stopListening: () => void;
@@ -61,7 +61,7 @@ export class RawDataCoverage implements InterestListener, OnModuleDestroy {
     if (bus.fault !== undefined) this.takeFault();
   }
 
-  onModuleDestroy(): void {
+  onApplicationShutdown(): void {
     this.stopListening();
     this.sync?.close();
   }

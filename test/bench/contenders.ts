@@ -13,6 +13,8 @@ export interface ServerSettings {
   readonly isFiltered?: boolean;
   /** Of PushModule. */
   readonly options?: PushModuleOptions;
+  /** Whether OpenTelemetry's SDK is there, as in the app, and its metrics are scraped every second. */
+  readonly isMeasured?: boolean;
   /** One of several nodes, joined by the contender's own way. */
   readonly redisUrl?: string;
   /** Of several nodes, whether this one is to have clients. */

@@ -12,6 +12,7 @@ import { burst } from './cases/burst.case.js';
 import { cluster } from './cases/cluster.case.js';
 import { compression } from './cases/compression.case.js';
 import { idle } from './cases/idle.case.js';
+import { metrics } from './cases/metrics.case.js';
 import { mixed } from './cases/mixed.case.js';
 import { overload } from './cases/overload.case.js';
 import { pingFlood } from './cases/ping-flood.case.js';
@@ -46,6 +47,7 @@ const allCases: readonly BenchCase[] = [
   blocked,
   idle,
   compression,
+  metrics,
   ...alarmCases,
   ...hostileCases,
   ...nodesCases,

@@ -3,8 +3,9 @@ import { HealthCheck, type HealthCheckResult, HealthCheckService, TerminusModule
 import { describe, expect, test } from '@jest/globals';
 import { ALARM_LOG, type AlarmLog, type PushModuleOptions } from '../../src/index.js';
 import { PushHealthIndicator } from '../../src/terminus.js';
-import { startNode } from '../app/node.fixture.js';
-import { within } from '../support/deadline.js';
+import { startNode, type TestNode } from '../app/node.fixture.js';
+import { untilAsync, within } from '../support/deadline.js';
+import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 import { gatewayOn, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
 
 /** The log says that it cannot take alarms, as after a write that failed. */
@@ -70,6 +71,25 @@ async function ask(gateway: TestGateway, path = '/health'): Promise<{ status: nu
   const response = await within(fetch(gateway.url(path, 'http')), 'an answer');
   return { status: response.status, body: (await response.json()) as HealthCheckResult };
 }
+
+const statusOf = async (node: TestNode) => (await node.send('/health/ready')).status;
+
+describeWithRedis('GET /health/ready with Redis', () => {
+  test('is red within 10 s of the loss of Redis, and green within 10 s of its return', async () => {
+    const redis = await RedisServer.start();
+    const checked = await startNode({ PUSH_REDIS_URL: redis.url });
+    const unchecked = await startNode({ PUSH_REDIS_URL: redis.url, PUSH_READINESS_CHECKS: 'none' });
+    expect((await checked.send('/health/ready')).body).toMatchObject({ status: 'ok', redis: {} });
+    await redis.kill();
+    await untilAsync(async () => (await statusOf(checked)) === 503, 'it is red', 10_000);
+    const { status, body } = await unchecked.send('/health/ready');
+    expect([status, body]).toMatchObject([200, { status: 'ok', redis: { fault: expect.any(String) } }]);
+    await redis.restart();
+    await untilAsync(async () => (await statusOf(checked)) === 200, 'it is green', 10_000);
+    await Promise.all([checked, unchecked].map((node) => node.close()));
+    await redis.kill();
+  }, 60_000);
+});
 
 describe.each(PLATFORMS)('PushHealthIndicator on %s', (platform) => {
   @Controller('health')

@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  coverage.onModuleDestroy();
+  coverage.onApplicationShutdown();
   flushQueue.close();
   jest.useRealTimers();
   Logger.overrideLogger(['log', 'error', 'warn', 'debug', 'verbose', 'fatal']);

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { PushModule, PushService, PushWsAdapter, RawDataRegistry } from '../../../src/index.js';
+import { NodeMetrics } from '../../../src/app/metrics/node.metrics.js';
+import { type Meter, PushModule, PushService, PushWsAdapter, RawDataRegistry } from '../../../src/index.js';
 import type { StartServer } from './bench.server.js';
 import { portOf } from './listen.js';
 
@@ -11,10 +12,14 @@ import { portOf } from './listen.js';
 class BenchModule {}
 
 /** The gateway in a Nest application on Express, as an application team runs it. */
-export const startOurs: StartServer = async ({ options = {}, redisUrl }) => {
+export const startOurs: StartServer = async ({ options = {}, redisUrl, isMeasured = false }) => {
   const limits = { maxConnections: 20_000, maxConnectionsPerIp: 20_000 };
+  const meter = isMeasured ? scrapedMeter() : undefined;
   const app = await NestFactory.create(
-    { module: BenchModule, imports: [PushModule.forRoot({ alarmLogPath: '', redisUrl, ...limits, ...options })] },
+    {
+      module: BenchModule,
+      imports: [PushModule.forRoot({ alarmLogPath: '', redisUrl, meter, ...limits, ...options })],
+    },
     { logger: ['error', 'warn'] },
   );
   app.useWebSocketAdapter(new PushWsAdapter(app));
@@ -35,6 +40,15 @@ export const startOurs: StartServer = async ({ options = {}, redisUrl }) => {
     maxInFlightBytes: () => registry.clients().reduce((most, { inFlightBytes }) => Math.max(most, inFlightBytes), 0),
   };
 };
+
+/** Far more often than Prometheus asks. */
+const SCRAPE_INTERVAL_MS = 1000;
+
+function scrapedMeter(): Meter {
+  const metrics = new NodeMetrics();
+  setInterval(() => void metrics.text(), SCRAPE_INTERVAL_MS).unref();
+  return metrics.meter;
+}
 
 function countReceived(server: Server): () => number {
   const open = new Set<Socket>();
