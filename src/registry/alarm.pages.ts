@@ -1,11 +1,11 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { ALARM_LOG, type AlarmEntry, type AlarmLog } from '../alarm-log/alarm-log.js';
 import type { AlarmPage, AlarmSource, LoggedAlarm, Resumption } from '../fan-out/alarm.source.js';
-import { Batch } from '../fan-out/batch.js';
 import { Frame } from '../fan-out/frame.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { serverMessage } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';
+import { lengthOf, Page, SharedRoots } from './alarm.page.js';
 import { FaultReporter } from './fault.reporter.js';
 
 const PAGE_ALARMS = 200;
@@ -17,8 +17,6 @@ const MAX_PAGES_LENGTH = 2 * 1024 * 1024;
 /** Of the newest alarms this many, and this much JSON, are kept for clients that are a little behind. */
 const MAX_RECENT_ALARMS = 1000;
 const MAX_RECENT_LENGTH = 1024 * 1024;
-/** Clients share what is joined of so many alarms, from the same places on. */
-const SHARED_ALARMS = 50;
 const READ_AGAIN_AFTER_MS = 1000;
 
 /**
@@ -243,50 +241,5 @@ export class AlarmPages implements AlarmSource {
     this.recent = this.recent.slice(start);
     this.recentLength = length;
     this.recentRoots = new SharedRoots();
-  }
-}
-
-function lengthOf(alarm: LoggedAlarm | undefined): number {
-  return alarm?.frame.approximateBytes ?? 0;
-}
-
-/** Where clients begin to share, each made when it is first asked for. */
-class SharedRoots {
-  private readonly roots = new Map<number, Batch>();
-
-  readonly after = (offset: number): Batch | undefined => {
-    if (offset % SHARED_ALARMS !== 0) return undefined;
-    const root = this.roots.get(offset) ?? Batch.empty();
-    this.roots.set(offset, root);
-    return root;
-  };
-}
-
-class Page {
-  /** Of the JSON. */
-  readonly length: number;
-  readonly rootAfter = new SharedRoots().after;
-
-  constructor(
-    /** Oldest first. */
-    private readonly alarms: readonly LoggedAlarm[],
-    /** Up to this offset the log has nothing else. */
-    readonly end: number,
-  ) {
-    this.length = alarms.reduce((sum, alarm) => sum + lengthOf(alarm), 0);
-  }
-
-  /** Offsets are contiguous as a rule, not where some were removed from the log by hand. */
-  private countUpTo(offset: number): number {
-    const first = this.alarms[0]?.offset ?? 0;
-    const count = Math.max(0, Math.min(this.alarms.length, offset + 1 - first));
-    if (count === 0 || this.alarms[count - 1]?.offset === offset) return count;
-    const next = this.alarms.findIndex((alarm) => alarm.offset > offset);
-    return next === -1 ? this.alarms.length : next;
-  }
-
-  /** The alarms after the one offset and up to the other. */
-  after(offset: number, end: number): readonly LoggedAlarm[] {
-    return this.alarms.slice(this.countUpTo(offset), this.countUpTo(end));
   }
 }
