@@ -48,7 +48,10 @@ export class OutgoingData {
     for (const [channel, line] of lines) for (const datum of line.values()) this.put(channel, datum);
   }
 
-  /** The first data of the channel that has waited longest: at least one, and no more than fit into the bytes. */
+  /**
+   * The first data of the channel that has waited longest: at least one, and no more than fit into the bytes; in the order of
+   * their sequence.
+   */
   take(maxBytes: number): { readonly channel: string; readonly data: readonly NumberedEnvelope[] } | undefined {
     const [oldest] = this.lines;
     if (oldest === undefined) return undefined;
@@ -61,6 +64,8 @@ export class OutgoingData {
       data.push(datum);
       this.remove(channel, line, place, datum);
     }
+    // A newer value stands in an older one's place.
+    data.sort((one, other) => one.sequence - other.sequence);
     return { channel, data };
   }
 

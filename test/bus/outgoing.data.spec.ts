@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { RawDataEnvelope } from '../../src/bus/bus.js';
+import { decodeEnvelopes, encodeEnvelopes } from '../../src/bus/envelope.encoding.js';
 import { OutgoingData } from '../../src/bus/outgoing.data.js';
 import { conflationKey } from '../../src/fan-out/key.js';
 
@@ -60,6 +61,20 @@ describe('what waits to be sent', () => {
     expect(taken(outgoing)).toEqual(['a', [6, 7]]);
   });
 
+  test('under pressure makes a message that can be read, whatever was replaced', () => {
+    const outgoing = new OutgoingData({ maxWaitingBytes: MEBIBYTE });
+    for (const series of ['s', 't', 'u']) outgoing.add('a', datum(series, 0));
+    outgoing.beginPressure();
+    for (const series of ['u', 's']) outgoing.add('a', datum(series, 1));
+    const { data } = outgoing.take(MEBIBYTE) ?? { data: [] };
+    const sequences = data.map((each) => each.sequence);
+    expect(sequences).toEqual(sequences.toSorted((one, other) => one - other));
+    const decoded = decodeEnvelopes(encodeEnvelopes('node', data));
+    expect(decoded).toEqual(
+      data.map(({ envelope, sequence: number }) => ({ envelope, origin: { nodeId: 'node', sequence: number } })),
+    );
+  });
+
   test('what is for others does not take the place of what is for these', () => {
     const outgoing = new OutgoingData({ maxWaitingBytes: MEBIBYTE });
     outgoing.add('a', datum('s', 1));
@@ -67,7 +82,7 @@ describe('what waits to be sent', () => {
     outgoing.add('a', datum('s', 2, { except: 'c' }));
     outgoing.add('a', datum('s', 3, { to: { businessType: 'dev' } }));
     outgoing.add('a', datum('s', 4, { except: 'c' }));
-    expect(taken(outgoing)).toEqual(['a', [1, 4, 3]]);
+    expect(taken(outgoing)).toEqual(['a', [1, 3, 4]]);
   });
 
   test('over its budget conflates, and then the oldest go', () => {
