@@ -1,5 +1,5 @@
 import type { RedisConnection } from '../redis/redis.connection.js';
-import type { RedisLink } from '../redis/redis.link.js';
+import type { RedisClient, RedisLink } from '../redis/redis.link.js';
 import type { ChannelName } from './channels.js';
 import { RedisProbe } from './redis.probe.js';
 import { RedisSubscriptions } from './redis.subscriptions.js';
@@ -17,7 +17,6 @@ export interface SubscriberOptions {
 const BEAT_INTERVAL_MS = 2000;
 /** How many beats Redis may take to confirm the subscriptions of a new connection. */
 const MAX_UNCONFIRMED_BEATS = 3;
-const WANTED_DEADLINE_MS = 2000;
 
 const CONSEQUENCE = 'so raw data of other nodes do not arrive';
 const NOT_REACHED = `Redis is not reached, ${CONSEQUENCE}`;
@@ -66,6 +65,11 @@ export class RedisSubscriber {
     this.beats = setInterval(() => this.beat(), BEAT_INTERVAL_MS).unref();
   }
 
+  /** What it answers comes behind all that was published before. Another one after a loss. */
+  get client(): RedisClient {
+    return this.link.client;
+  }
+
   /** Why nothing is heard; a sentence. */
   get fault(): string | undefined {
     return this.currentFault;
@@ -85,10 +89,10 @@ export class RedisSubscriber {
     this.wanted.giveUp(channel);
   }
 
-  /** Resolves when what is wanted now is confirmed, or after 2 s; undefined where there is nothing to wait for. */
+  /** Resolves when what is wanted now is confirmed, or when it cannot be; undefined where there is nothing to wait for. */
   whenWanted(): Promise<void> | undefined {
     const confirmed = this.fault === undefined ? this.now?.subscriptions.whenConfirmed() : undefined;
-    return confirmed && settled(confirmed, WANTED_DEADLINE_MS);
+    return confirmed && this.orFault(confirmed);
   }
 
   close(): void {
@@ -150,17 +154,16 @@ export class RedisSubscriber {
     this.setFault(fault);
   }
 
+  private async orFault(confirmed: Promise<void>): Promise<void> {
+    let stop: (() => void) | undefined;
+    const fault = new Promise<void>((resolve) => (stop = this.onFaultChanged(resolve)));
+    await Promise.race([confirmed, fault]);
+    stop?.();
+  }
+
   private setFault(fault: string | undefined): void {
     const isChanged = (fault === undefined) !== (this.currentFault === undefined);
     this.currentFault = fault;
     if (isChanged) for (const listener of this.faultListeners) listener();
   }
-}
-
-/** Resolves with the promise, or after so long. */
-async function settled(promise: Promise<void>, deadlineMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<void>((resolve) => (timer = setTimeout(resolve, deadlineMs)));
-  await Promise.race([promise, deadline]);
-  clearTimeout(timer);
 }
