@@ -22,6 +22,8 @@ import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
 import { RedisCluster } from './redis/redis.cluster.js';
 import { RedisConnection } from './redis/redis.connection.js';
+import { RedisLastValueWriter } from './redis/redis.last-value.writer.js';
+import { RedisLastValues } from './redis/redis.last-values.js';
 import { RedisRevocations } from './redis/redis.revocations.js';
 import { RedisTickets } from './redis/redis.tickets.js';
 
@@ -148,8 +150,7 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
       }),
       subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
       cluster,
-      bus: await RedisBus.open(connection, { onError: (message) => logger.error(message) }),
-      lastValues: undefined,
+      ...(await openBus(connection, options, now)),
       tickets: new RedisTickets(connection, { now }),
       revocations: await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError, now }),
       close: async () => connection.close(),
@@ -158,4 +159,21 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
     connection.close();
     throw cause;
   }
+}
+
+/** The bus, and the last values that are written with what it sends. */
+async function openBus(
+  connection: RedisConnection,
+  { history }: PushOptions,
+  now: Clock,
+): Promise<Pick<Ports, 'bus' | 'lastValues'>> {
+  const logger = new Logger(Backends.name);
+  const onError = (message: string) => logger.error(message);
+  if (history === 0) return { bus: await RedisBus.open(connection, { onError }), lastValues: undefined };
+  const writer = new RedisLastValueWriter({ connection, history, onError, now });
+  const bus = await RedisBus.open(connection, {
+    onError,
+    publish: (channel, message, data) => writer.publish(channel, message, data),
+  });
+  return { bus, lastValues: new RedisLastValues({ connection, history, place: bus }) };
 }

@@ -29,6 +29,11 @@ export interface BusCounts {
   readonly dropped: number;
 }
 
+/** Whether a datum is a value of its series, as it was pushed to its own address, and its newest one is to be known. */
+export function isLastValue({ businessId, to }: RawDataEnvelope): boolean {
+  return businessId !== undefined && to === undefined;
+}
+
 /**
  * The way of raw data between nodes. It speaks to the other nodes only: local delivery neither waits for it nor comes
  * back through it, and both ways end in the registry's `route`.

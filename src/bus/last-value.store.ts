@@ -1,4 +1,4 @@
-import type { StoredValue } from '../fan-out/kept-values.js';
+import type { StoredValue } from '../fan-out/series-values.js';
 import type { KeyAddress } from '../protocol/messages.js';
 
 /** Injection token of the {@link LastValueStore}; undefined is provided where there is one node only. */

@@ -2,15 +2,19 @@ import { type Interest, interestAddressed } from '../fan-out/interest.js';
 import { PushConfigurationError } from '../push.errors.js';
 import { withinMs } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/redis.connection.js';
+import type { RedisClient } from '../redis/redis.link.js';
+import type { ReadingPlace } from '../redis/redis.last-values.js';
 import type { BusCounts, DatumOrigin, RawDataBus, RawDataEnvelope } from './bus.js';
 import { Channels } from './channels.js';
 import { type ReceivedCounts, type ReceivedListener, ReceivedMessages } from './received.messages.js';
-import { RedisPublisher } from './redis.publisher.js';
+import { type PublishMessage, RedisPublisher } from './redis.publisher.js';
 import { RedisSubscriber } from './redis.subscriber.js';
 
 export interface RedisBusOptions {
   /** What goes wrong; each thing once. */
   readonly onError?: (message: string) => void;
+  /** Takes messages to Redis in the place of PUBLISH. */
+  readonly publish?: PublishMessage;
   /** How long {@link RedisBus.open} waits until other nodes are heard. Default 10,000. */
   readonly openDeadlineMs?: number;
   /** Budget of what was published and not answered yet. Default 1 MiB. */
@@ -28,7 +32,7 @@ const OPEN_DEADLINE_MS = 10_000;
  * Raw data between nodes by Redis' publish and subscribe: one channel for each thing that a push can be addressed to, which
  * a node is subscribed to while it wants that. At most once; what was lost with a connection is told by `fault`.
  */
-export class RedisBus implements RawDataBus {
+export class RedisBus implements RawDataBus, ReadingPlace {
   private readonly nodeId: string;
   private readonly channels: Channels;
   private readonly messages: ReceivedMessages;
@@ -85,6 +89,14 @@ export class RedisBus implements RawDataBus {
   /** Bytes that wait to be sent, and bytes that are on their way. */
   get pendingBytes(): number {
     return this.publisher.pendingBytes;
+  }
+
+  get subscribing(): RedisClient {
+    return this.subscriber.client;
+  }
+
+  whenSent(): Promise<unknown> | undefined {
+    return this.publisher.whenSent();
   }
 
   send(envelope: RawDataEnvelope): DatumOrigin {

@@ -1,9 +1,15 @@
 import type { RedisLink } from '../redis/redis.link.js';
+import { isLastValue } from './bus.js';
 import { encodeEnvelopes, type NumberedEnvelope } from './envelope.encoding.js';
 import { OutgoingData } from './outgoing.data.js';
 
+/** Takes a message to Redis, and may do more with what is in it. Rejects where it is not known to be published. */
+export type PublishMessage = (channel: string, message: string, data: readonly NumberedEnvelope[]) => Promise<unknown>;
+
 export interface PublisherOptions {
   readonly link: RedisLink;
+  /** In the place of PUBLISH. */
+  readonly publish?: PublishMessage | undefined;
   readonly nodeId: string;
   /** Budget of what was published and not answered yet, in bytes. Default 1 MiB. */
   readonly maxInFlightBytes?: number | undefined;
@@ -24,6 +30,8 @@ const CLOSE_DEADLINE_MS = 1000;
  */
 export class RedisPublisher {
   private readonly outgoing: OutgoingData;
+  /** Newest values that were on their way when the connection was lost: nobody may push their series again. */
+  private readonly lostValues: OutgoingData;
   private readonly maxInFlightBytes: number;
   private inFlightBytes = 0;
   private immediate: NodeJS.Immediate | undefined;
@@ -36,7 +44,11 @@ export class RedisPublisher {
   constructor(private readonly options: PublisherOptions) {
     this.maxInFlightBytes = options.maxInFlightBytes ?? MAX_IN_FLIGHT_BYTES;
     this.outgoing = new OutgoingData({ maxWaitingBytes: options.maxWaitingBytes ?? MAX_WAITING_BYTES });
-    options.link.onUp(() => this.flush());
+    this.lostValues = new OutgoingData({ maxWaitingBytes: this.maxInFlightBytes });
+    options.link.onUp(() => {
+      this.publishLost();
+      this.flush();
+    });
   }
 
   /** How many were replaced by newer ones while they waited. */
@@ -60,6 +72,14 @@ export class RedisPublisher {
       this.immediate = undefined;
       this.flush();
     });
+  }
+
+  /** Resolves when Redis has taken what it can of all that was added until now; undefined where it has. */
+  whenSent(): Promise<unknown> | undefined {
+    if (this.pendingBytes === 0) return undefined;
+    this.flush();
+    // Redis answers in the order in which it is asked.
+    return this.options.link.client.ping();
   }
 
   /** Sends what waits, as far as Redis takes it soon. */
@@ -86,21 +106,35 @@ export class RedisPublisher {
   }
 
   private async publish(channel: string, data: readonly NumberedEnvelope[]): Promise<void> {
-    const { link, nodeId } = this.options;
+    const { link, nodeId, publish } = this.options;
     const message = encodeEnvelopes(nodeId, data);
     const bytes = Buffer.byteLength(message);
     this.inFlightBytes += bytes;
     try {
-      await link.client.publish(channel, message);
+      await (publish === undefined ? link.client.publish(channel, message) : publish(channel, message, data));
       this.sentCount += data.length;
       this.hasToldError = false;
     } catch (cause) {
       this.lostCount += data.length;
+      if (!link.isUp) this.keepLost(channel, data);
       this.tell(cause);
     }
     this.inFlightBytes -= bytes;
     if (!this.outgoing.isEmpty) this.flush();
     if (this.inFlightBytes === 0) this.onIdle?.();
+  }
+
+  /** What receivers know already they pass over. */
+  private keepLost(channel: string, data: readonly NumberedEnvelope[]): void {
+    for (const datum of data) if (isLastValue(datum.envelope)) this.lostValues.add(channel, datum);
+    this.lostValues.beginPressure();
+  }
+
+  /** Ahead of what is newer. */
+  private publishLost(): void {
+    for (let lost = this.lostValues.take(MAX_MESSAGE_BYTES); lost; lost = this.lostValues.take(MAX_MESSAGE_BYTES)) {
+      void this.publish(lost.channel, lost.data);
+    }
   }
 
   /** A connection that was lost is told of by the link itself. */

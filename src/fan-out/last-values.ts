@@ -1,6 +1,5 @@
-import type { DatumOrigin } from './datum-origin.js';
-import { type KeptValue, mergeStored, type StoredValue } from './kept-values.js';
 import { ANY_BUSINESS_ID, type KeyAddress } from '../protocol/messages.js';
+import { type KeptValue, SeriesValues, type StoredValue } from './series-values.js';
 
 export interface LastValuesOptions {
   /** Values kept of each series. */
@@ -11,14 +10,8 @@ export interface LastValuesOptions {
   readonly maxSnapshotBytes: number;
 }
 
-interface KeptSeries {
-  readonly address: { businessType: string; businessId: string };
-  /** Oldest first. */
-  readonly values: KeptValue[];
-}
-
 /** The series of one (businessType, businessId), by conflation key. */
-type SeriesOfId = Map<string, KeptSeries>;
+type SeriesOfId = Map<string, SeriesValues>;
 
 /**
  * The last values of each series, for clients that come later. Text is kept rather than frames: a small Buffer keeps
@@ -26,7 +19,7 @@ type SeriesOfId = Map<string, KeptSeries>;
  */
 export class LastValues {
   /** Least recently pushed first. */
-  private readonly byRecency = new Map<string, KeptSeries>();
+  private readonly byRecency = new Map<string, SeriesValues>();
   private readonly byType = new Map<string, Map<string, SeriesOfId>>();
   private bytes = 0;
   private arrivalCount = 0;
@@ -46,28 +39,26 @@ export class LastValues {
     return this.arrivalCount;
   }
 
-  /** False where the newest value kept is of the same producer and not older: this one has come before, or too late. */
-  keep(address: { businessType: string; businessId: string }, value: KeptValue): boolean {
+  /** False where it has come before, or a newer one of its producer has. */
+  keep(address: SeriesValues['address'], value: KeptValue): boolean {
     const { conflationKey, origin } = value;
-    const known = this.byRecency.get(conflationKey);
+    const series = this.byRecency.get(conflationKey) ?? this.addSeries(address, conflationKey);
     if (origin !== undefined) {
-      if (known !== undefined && isOutdated(origin, known.values.at(-1)?.origin)) return false;
+      if (series.hasHeard(origin)) return false;
       value.arrival = this.arrivalCount += 1;
     }
-    const { values } = this.touch(known ?? this.addSeries(address, conflationKey), conflationKey);
-    values.push(value);
-    this.bytes += value.json.length;
-    if (values.length > this.options.history) this.bytes -= values.shift()?.json.length ?? 0;
-    this.evict();
+    const { length } = series;
+    series.push(value);
+    this.changed(conflationKey, series, length);
     return true;
   }
 
   /**
-   * Joins in what a store that the nodes share has of one series, oldest first: see {@link mergeStored}. Returns what is
-   * newer than all that was known here.
+   * Joins in what a store that the nodes share has of one series, oldest first: see {@link SeriesValues.merge}. Returns what
+   * is newer than all that was known here.
    */
   merge(
-    address: { businessType: string; businessId: string },
+    address: SeriesValues['address'],
     stored: readonly StoredValue[],
     sinceArrival: number,
   ): readonly StoredValue[] {
@@ -75,12 +66,9 @@ export class LastValues {
     if (first === undefined) return [];
     const { conflationKey } = first;
     const series = this.byRecency.get(conflationKey) ?? this.addSeries(address, conflationKey);
-    const { values, news } = mergeStored(series.values, stored, sinceArrival);
-    this.bytes -= lengthOf(series.values);
-    series.values.splice(0, Infinity, ...values.slice(-this.options.history));
-    this.bytes += lengthOf(series.values);
-    this.touch(series, conflationKey);
-    this.evict();
+    const { length } = series;
+    const news = series.merge(stored, sinceArrival);
+    this.changed(conflationKey, series, length);
     return news;
   }
 
@@ -94,16 +82,18 @@ export class LastValues {
     return ids.flatMap((ofId) => [...(ofId?.values() ?? [])].map(({ values }) => values.slice(-history)));
   }
 
-  private touch(series: KeptSeries, conflationKey: string): KeptSeries {
+  /** It is the most recent one now. */
+  private changed(conflationKey: string, series: SeriesValues, lengthBefore: number): void {
+    this.bytes += series.length - lengthBefore;
     this.byRecency.delete(conflationKey);
     this.byRecency.set(conflationKey, series);
-    return series;
+    this.evict();
   }
 
-  private addSeries(address: KeptSeries['address'], conflationKey: string): KeptSeries {
-    const series: KeptSeries = { address, values: [] };
+  private addSeries(address: SeriesValues['address'], conflationKey: string): SeriesValues {
+    const series = new SeriesValues(address, this.options.history);
     const ofType = getOrCreate(this.byType, address.businessType, () => new Map<string, SeriesOfId>());
-    getOrCreate(ofType, address.businessId, () => new Map<string, KeptSeries>()).set(conflationKey, series);
+    getOrCreate(ofType, address.businessId, () => new Map<string, SeriesValues>()).set(conflationKey, series);
     return series;
   }
 
@@ -112,26 +102,18 @@ export class LastValues {
     for (const [conflationKey, series] of this.byRecency) {
       if (this.byRecency.size <= maxSnapshotSeries && this.bytes <= maxSnapshotBytes) return;
       this.byRecency.delete(conflationKey);
-      this.bytes -= lengthOf(series.values);
+      this.bytes -= series.length;
       this.removeFromType(series.address, conflationKey);
     }
   }
 
-  private removeFromType({ businessType, businessId }: KeptSeries['address'], conflationKey: string): void {
+  private removeFromType({ businessType, businessId }: SeriesValues['address'], conflationKey: string): void {
     const ofType = this.byType.get(businessType);
     const ofId = ofType?.get(businessId);
     ofId?.delete(conflationKey);
     if (ofId?.size === 0) ofType?.delete(businessId);
     if (ofType?.size === 0) this.byType.delete(businessType);
   }
-}
-
-function isOutdated({ nodeId, sequence }: DatumOrigin, newest: DatumOrigin | undefined): boolean {
-  return newest !== undefined && newest.nodeId === nodeId && newest.sequence >= sequence;
-}
-
-function lengthOf(values: readonly KeptValue[]): number {
-  return values.reduce((length, { json }) => length + json.length, 0);
 }
 
 function getOrCreate<K, V>(map: Map<K, V>, key: K, create: () => V): V {

@@ -9,6 +9,11 @@ export class RedisScript {
     this.sha = createHash('sha1').update(source).digest('hex');
   }
 
+  /** So that it need not be sent whole between others that are on their way, which would overtake it. */
+  async load(client: RedisClient): Promise<void> {
+    await client.sendCommand(['SCRIPT', 'LOAD', this.source]);
+  }
+
   async run(client: RedisClient, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const parameters = [String(keys.length), ...keys, ...args];
     try {

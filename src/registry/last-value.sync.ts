@@ -1,6 +1,6 @@
 import type { LastValueStore, StoredSeries } from '../bus/last-value.store.js';
 import { conflationKey } from '../fan-out/key.js';
-import type { StoredValue } from '../fan-out/kept-values.js';
+import type { StoredValue } from '../fan-out/series-values.js';
 import type { LastValues } from '../fan-out/last-values.js';
 import { ANY_BUSINESS_ID, type KeyAddress } from '../protocol/messages.js';
 
@@ -20,8 +20,6 @@ interface WantedKey {
   readonly address: KeyAddress;
   count: number;
   state: KeyState;
-  /** What arrived after this has come live since. */
-  sinceArrival: number;
   lookUp: Promise<boolean> | undefined;
 }
 
@@ -52,11 +50,8 @@ export class LastValueSync {
   want(address: KeyAddress): void {
     const id = idOf(address);
     const key = this.keys.get(id);
-    if (key !== undefined) key.count += 1;
-    else {
-      const sinceArrival = this.lastValues.arrivals;
-      this.keys.set(id, { address, count: 1, state: 'unknown', sinceArrival, lookUp: undefined });
-    }
+    if (key === undefined) this.keys.set(id, { address, count: 1, state: 'unknown', lookUp: undefined });
+    else key.count += 1;
   }
 
   giveUp(address: KeyAddress): void {
@@ -100,7 +95,6 @@ export class LastValueSync {
     this.isFaulty = false;
     for (const key of this.keys.values()) {
       key.state = 'missed';
-      key.sinceArrival = this.lastValues.arrivals;
       key.lookUp = undefined;
     }
     void this.catchUp();
@@ -160,11 +154,12 @@ export class LastValueSync {
 
   private async read(key: WantedKey): Promise<boolean> {
     const { faultCount } = this;
+    const { arrivals } = this.lastValues;
     let bytes = 0;
     try {
       for await (const page of this.store.read(key.address)) {
         if (faultCount !== this.faultCount) return false;
-        for (const series of page) bytes += this.take(series, key);
+        for (const series of page) bytes += this.take(series, arrivals);
         const isTooMuch = key.state === 'unknown' && bytes > this.options.maxSnapshotBytes;
         if (isTooMuch || key.count === 0) return true;
       }
@@ -180,8 +175,8 @@ export class LastValueSync {
   }
 
   /** Returns the bytes of the newest value. */
-  private take({ address, values }: StoredSeries, key: WantedKey): number {
-    const news = this.lastValues.merge(address, values, key.sinceArrival);
+  private take({ address, values }: StoredSeries, sinceArrival: number): number {
+    const news = this.lastValues.merge(address, values, sinceArrival);
     if (news.length > 0 && this.isMissed(address)) this.options.onNews(address, news);
     return Buffer.byteLength(values.at(-1)?.json ?? '');
   }

@@ -2,7 +2,7 @@ import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/
 import { RAW_DATA_BUS, type RawDataBus } from '../bus/bus.js';
 import { LAST_VALUE_STORE, type LastValueStore, type StoredSeries } from '../bus/last-value.store.js';
 import type { Interest, InterestListener } from '../fan-out/interest.js';
-import type { StoredValue } from '../fan-out/kept-values.js';
+import type { StoredValue } from '../fan-out/series-values.js';
 import { LastValues } from '../fan-out/last-values.js';
 import type { SubscriptionRequest } from '../protocol/messages.js';
 import { PushOptions } from '../push.options.js';

@@ -3,7 +3,7 @@ import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
 import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
 import { Frame } from '../fan-out/frame.js';
-import type { KeptValue } from '../fan-out/kept-values.js';
+import type { KeptValue } from '../fan-out/series-values.js';
 import type { Subscription } from '../fan-out/key-index.js';
 import type { KeyScope } from '../fan-out/key-scope.js';
 import { LastValues } from '../fan-out/last-values.js';

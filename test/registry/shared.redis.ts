@@ -1,7 +1,7 @@
 import type { DatumOrigin, RawDataBus, RawDataEnvelope } from '../../src/bus/bus.js';
 import type { LastValueStore, StoredSeries } from '../../src/bus/last-value.store.js';
 import { type Interest, interestAddressed } from '../../src/fan-out/interest.js';
-import type { StoredValue } from '../../src/fan-out/kept-values.js';
+import type { StoredValue } from '../../src/fan-out/series-values.js';
 import { ANY_BUSINESS_ID, type KeyAddress } from '../../src/protocol/messages.js';
 
 type Received = (envelope: RawDataEnvelope, origin: DatumOrigin) => void;
@@ -60,7 +60,8 @@ export class SharedNode implements RawDataBus, LastValueStore {
   private replies: (() => void)[] = [];
   private readonly wanted = new Map<string, number>();
   private subscribed = new Set<string>();
-  private readonly unconfirmed = new Set<Promise<void>>();
+  /** Confirm what was wanted; each with its promise. */
+  private readonly unconfirmed = new Map<() => void, () => Promise<void>>();
   private readonly listeners = new Set<Received>();
   private readonly faultListeners = new Set<() => void>();
   private failReads: ((cause: Error) => void)[] = [];
@@ -106,13 +107,16 @@ export class SharedNode implements RawDataBus, LastValueStore {
     this.wanted.set(name, count);
     if (count > 1 || this.fault !== undefined) return;
     const confirmed = new Promise<void>((resolve) => {
+      const confirm = () => {
+        this.unconfirmed.delete(confirm);
+        resolve();
+      };
+      this.unconfirmed.set(confirm, () => confirmed);
       this.commands.push(() => {
         this.subscribed.add(name);
-        this.replies.push(resolve);
+        this.replies.push(confirm);
       });
     });
-    this.unconfirmed.add(confirmed);
-    void confirmed.then(() => this.unconfirmed.delete(confirmed));
   }
 
   giveUp(interest: Interest): void {
@@ -122,13 +126,13 @@ export class SharedNode implements RawDataBus, LastValueStore {
     if (count > 0) this.wanted.set(name, count);
     else {
       this.wanted.delete(name);
-      this.commands.push(() => this.subscribed.delete(name));
+      if (this.fault === undefined) this.commands.push(() => this.subscribed.delete(name));
     }
   }
 
   whenWanted(): Promise<void> | undefined {
     if (this.fault !== undefined || this.unconfirmed.size === 0) return undefined;
-    return allOf([...this.unconfirmed]);
+    return allOf([...this.unconfirmed.values()].map((promise) => promise()));
   }
 
   onFaultChanged(listener: () => void): () => void {
@@ -169,6 +173,7 @@ export class SharedNode implements RawDataBus, LastValueStore {
     this.commands = [];
     this.replies = [];
     this.subscribed = new Set();
+    for (const confirm of this.unconfirmed.keys()) confirm();
     for (const fail of this.failReads.splice(0)) fail(new Error('the connection was lost'));
     for (const listener of this.faultListeners) listener();
   }
@@ -176,7 +181,6 @@ export class SharedNode implements RawDataBus, LastValueStore {
   /** Everything wanted arrives again. */
   recover(): void {
     this.subscribed = new Set(this.wanted.keys());
-    this.unconfirmed.clear();
     this.fault = undefined;
     for (const listener of this.faultListeners) listener();
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { conflationKey } from '../../src/fan-out/key.js';
-import { type KeptValue, mergeStored, type StoredValue } from '../../src/fan-out/kept-values.js';
 import { LastValues } from '../../src/fan-out/last-values.js';
+import { type KeptValue, SeriesValues, type StoredValue } from '../../src/fan-out/series-values.js';
 import { type Random, seeded } from '../support/random.js';
 
 const SERIES = conflationKey('dev', '1', 'kw');
@@ -13,6 +13,13 @@ function value(name: string): StoredValue {
   const origin = { nodeId, sequence: Number(sequence) };
   const kept = { json: `${nodeId}${sequence}`, conflationKey: SERIES, origin };
   return arrival === undefined ? kept : { ...kept, arrival: Number(arrival) };
+}
+
+/** Of at most ten values. */
+function seriesOf(names: string): SeriesValues {
+  const series = new SeriesValues(ADDRESS, 10);
+  for (const each of values(names)) series.push(each);
+  return series;
 }
 
 const values = (names: string) => names.split(' ').filter(Boolean).map(value);
@@ -36,14 +43,44 @@ describe('what a store has of a series, and what is known of it', () => {
     ['put back, and something live', 'a9@2 a10@6', 'a3', 'a3 a9 a10', ''],
     ['live, and older than what is stored', 'a3@6', 'a5', 'a3 a5', 'a5'],
     ['two producers in turns', 'a1@1 b1@2', 'a1 b1 a2', 'a1 b1 a2', 'a2'],
+    ['what arrived by an earlier subscription', 'b4@6 a2@7 a3@8', 'a2 a3 a4', 'b4 a2 a3 a4', 'a4'],
+    ['this node has not published its own yet', 'h4@1 h5@2 a6@6', 'h4 a6', 'h4 a6 h5', ''],
+    ['two producers in another order', 'b1@6 a1@7', 'a1 b1', 'a1 b1', ''],
+    ['two producers, one of them live', 'a1@1 b1@6', 'b1 a2', 'a1 b1 a2', 'a2'],
   ])('%s', (_name, known, stored, joined, news) => {
-    const merged = mergeStored(values(known), values(stored), 5);
-    expect([named(merged.values), named(merged.news)]).toEqual([joined, news]);
+    const series = seriesOf(known);
+    expect(named(series.merge(values(stored), 5))).toBe(news);
+    expect(named(series.values)).toBe(joined);
+    expect(series.length).toBe(joined.replaceAll(' ', '').length);
+  });
+
+  test('what was heard and is not kept any more comes neither again nor in front', () => {
+    const series = new SeriesValues(ADDRESS, 1);
+    for (const name of ['a1', 'b1', 'c1', 'd1', 'a2', 'c2']) series.push(value(name));
+    expect(named(series.merge(values('b1'), 0))).toBe('');
+    expect(named(series.values)).toBe('c2');
+    expect(named(series.merge(values('a2'), 0))).toBe('');
+    expect(named(series.merge(values('c1 a1'), 0))).toBe('');
+    expect(named(series.merge(values('a3 b1 b2 d1'), 0))).toBe('b2');
+    expect(named(series.values)).toBe('b2');
+    const isHeard = (name: string) => series.hasHeard(value(name).origin);
+    expect(['a3', 'b2', 'c2', 'd1', 'b3', 'e1'].filter(isHeard)).toEqual(['a3', 'b2', 'c2', 'd1']);
+  });
+
+  test('the producers of a series that are remembered are bounded', () => {
+    const series = new SeriesValues(ADDRESS, 1);
+    for (let n = 0; n < 1000; n++) series.push({ ...value('a1'), origin: { nodeId: `node ${n}`, sequence: 1 } });
+    const heard = Array.from({ length: 1000 }, (_, n) => series.hasHeard({ nodeId: `node ${n}`, sequence: 1 }));
+    expect(heard.filter(Boolean)).toHaveLength(17);
+    expect(heard.at(-1)).toBe(true);
   });
 
   test('ten thousand of each are joined', () => {
     const many = Array.from({ length: 10_000 }, (_, n) => value(`a${n + 1}`));
-    expect(named(mergeStored(many.slice(0, 9000), many.slice(1000), 0).values)).toBe(named(many));
+    const series = new SeriesValues(ADDRESS, 10_000);
+    for (const each of many.slice(0, 9000)) series.push(each);
+    expect(series.merge(many.slice(1000), 0)).toHaveLength(1000);
+    expect(named(series.values)).toBe(named(many));
   });
 });
 
