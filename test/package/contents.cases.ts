@@ -34,7 +34,7 @@ export function contentsCases(libraryOf: () => PackedLibrary): void {
     const compiled = filesIn('src', /\.ts$/)
       .filter((source) => !isOfTheNode(source))
       .flatMap((source) => ['.js', '.d.ts', '.js.map'].map((end) => `dist/${source.replace(/\.ts$/, end)}`));
-    const documents = filesIn('docs', /\.(md|yaml)$/).map((name) => `docs/${name}`);
+    const documents = filesIn('docs', /\.(md|yaml|json)$/).map((name) => `docs/${name}`);
     expect(libraryOf().files).toEqual([...compiled, ...documents, ...DOCUMENTS].toSorted());
   });
 

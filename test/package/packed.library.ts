@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,20 +6,8 @@ import { run } from './command.js';
 
 export const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** What a build and a package are made of. */
-const INGREDIENTS = [
-  'src',
-  'docs',
-  'package.json',
-  'nest-cli.json',
-  'tsconfig.json',
-  'tsconfig.build.json',
-  'README.md',
-  'README.zh-CN.md',
-  'SECURITY.md',
-  'CHANGELOG.md',
-  'LICENSE',
-];
+/** What a checkout has and git has not, and what only tests need. */
+const LEFT_OUT = new Set(['node_modules', '.git', 'dist', 'data', 'coverage', 'test']);
 
 export interface EntryTargets {
   readonly types: string;
@@ -48,7 +36,8 @@ export class PackedLibrary {
 
   static async pack(): Promise<PackedLibrary> {
     const folder = await mkdtemp(join(tmpdir(), 'push-package-'));
-    await Promise.all(INGREDIENTS.map((name) => cp(join(PROJECT, name), join(folder, name), { recursive: true })));
+    const names = (await readdir(PROJECT)).filter((name) => !LEFT_OUT.has(name) && !name.endsWith('.tgz'));
+    await Promise.all(names.map((name) => cp(join(PROJECT, name), join(folder, name), { recursive: true })));
     await symlink(join(PROJECT, 'node_modules'), join(folder, 'node_modules'));
     await run('npm', ['run', 'build'], { in: folder });
     const answer = await run('npm', ['pack', '--ignore-scripts', '--json'], { in: folder });
