@@ -45,8 +45,13 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
 
   onModuleDestroy(): void {
     const { drainDelayMs } = this.options;
-    if (this.state.phase === 'serving') this.servesUntilMs = performance.now() + drainDelayMs;
-    this.state.enter(drainDelayMs > 0 ? 'leaving' : 'draining');
+    // Nobody sends clients to a node that has never served.
+    if (this.state.phase !== 'serving' || drainDelayMs === 0) {
+      this.state.enter('draining');
+      return;
+    }
+    this.servesUntilMs = performance.now() + drainDelayMs;
+    this.state.enter('leaving');
   }
 
   async beforeApplicationShutdown(): Promise<void> {

@@ -63,6 +63,15 @@ describe.each(PLATFORMS)('a shutdown on %s', (platform) => {
     await within(closing, 'the application is closed');
   });
 
+  test('of a node that has not started lets nobody in, and waits for nothing', async () => {
+    const gateway = await gatewayOn(platform).withOptions({ drainDelayMs: 5000 }).create();
+    const startMs = performance.now();
+    const closing = gateway.app.close();
+    await until(() => phaseOf(gateway) === 'draining', 'the node drains');
+    await within(closing, 'the application is closed');
+    expect(sinceMs(startMs)).toBeLessThan(1000);
+  });
+
   test('without clients ends at once', async () => {
     const gateway = await gatewayOn(platform).start();
     const startMs = performance.now();
