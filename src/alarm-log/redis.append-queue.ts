@@ -26,8 +26,9 @@ interface WaitingBatch {
   /** Of the JSON, in characters. */
   readonly length: number;
   readonly settle: (outcome: AppendOutcome) => void;
-  readonly timer: NodeJS.Timeout;
-  state: 'waiting' | 'sent' | 'settled';
+  /** When it is given up, of `performance.now()`; the same time after its append for each, so that they come in order. */
+  readonly dueMs: number;
+  isSettled: boolean;
 }
 
 /**
@@ -37,6 +38,9 @@ interface WaitingBatch {
 export class AppendQueue {
   private waiting: WaitingBatch[] = [];
   private waitingLength = 0;
+  private sent: readonly WaitingBatch[] = [];
+  /** Until the oldest that waits or was sent is due. */
+  private timer: NodeJS.Timeout | undefined;
   private pumping: Promise<void> | undefined;
 
   constructor(private readonly options: AppendQueueOptions) {}
@@ -52,11 +56,12 @@ export class AppendQueue {
         alarms,
         length,
         settle: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve([...outcome])),
-        timer: setTimeout(() => this.giveUp(batch), this.options.deadlineMs),
-        state: 'waiting',
+        dueMs: performance.now() + this.options.deadlineMs,
+        isSettled: false,
       };
       this.waiting.push(batch);
       this.waitingLength += length;
+      if (this.timer === undefined) this.watchOldest();
       this.pumping ??= this.pump();
     });
   }
@@ -70,7 +75,12 @@ export class AppendQueue {
   private async pump(): Promise<void> {
     // Whoever appends in this step goes with the first group.
     await Promise.resolve();
-    for (let group = this.nextGroup(); group.length > 0; group = this.nextGroup()) await this.send(group);
+    for (let group = this.nextGroup(); group.length > 0; group = this.nextGroup()) {
+      this.sent = group;
+      await this.send(group);
+      this.sent = [];
+      this.watchOldest();
+    }
     this.pumping = undefined;
   }
 
@@ -82,12 +92,14 @@ export class AppendQueue {
       length += batch.length;
       return index > 0 && (alarms > MAX_GROUP_ALARMS || length > MAX_GROUP_LENGTH);
     });
-    const group = this.waiting.splice(0, end === -1 ? this.waiting.length : end);
-    for (const batch of group) {
-      batch.state = 'sent';
-      this.waitingLength -= batch.length;
-    }
-    return group;
+    return this.takeUntil(end);
+  }
+
+  /** -1: all that wait. */
+  private takeUntil(end: number): WaitingBatch[] {
+    const taken = this.waiting.splice(0, end === -1 ? this.waiting.length : end);
+    for (const { length } of taken) this.waitingLength -= length;
+    return taken;
   }
 
   private async send(group: readonly WaitingBatch[]): Promise<void> {
@@ -99,26 +111,37 @@ export class AppendQueue {
       const why = reasonOf(cause);
       this.options.onOutcome(why);
       const outcome = (await isRefusal(cause)) ? 'rejected' : 'unknown';
-      for (const batch of group) this.settle(batch, new AlarmNotAcceptedError(outcome, why));
+      this.settleAll(group, new AlarmNotAcceptedError(outcome, why));
     }
   }
 
-  private giveUp(batch: WaitingBatch): void {
-    const why = `Redis did not answer within ${this.options.deadlineMs} ms`;
-    this.options.onOutcome(why);
-    if (batch.state === 'waiting') {
-      this.waiting.splice(this.waiting.indexOf(batch), 1);
-      this.waitingLength -= batch.length;
-      this.settle(batch, new AlarmNotAcceptedError('rejected', why));
-    } else {
-      this.settle(batch, new AlarmNotAcceptedError('unknown', why));
+  private watchOldest(): void {
+    clearTimeout(this.timer);
+    const oldest = this.sent.find(({ isSettled }) => !isSettled) ?? this.waiting[0];
+    this.timer =
+      oldest === undefined ? undefined : setTimeout(() => this.giveUpLate(), oldest.dueMs - performance.now());
+  }
+
+  private giveUpLate(): void {
+    const nowMs = performance.now();
+    const lateSent = this.sent.filter(({ isSettled, dueMs }) => !isSettled && dueMs <= nowMs);
+    const lateWaiting = this.takeUntil(this.waiting.findIndex(({ dueMs }) => dueMs > nowMs));
+    if (lateSent.length + lateWaiting.length > 0) {
+      const why = `Redis did not answer within ${this.options.deadlineMs} ms`;
+      this.options.onOutcome(why);
+      this.settleAll(lateSent, new AlarmNotAcceptedError('unknown', why));
+      this.settleAll(lateWaiting, new AlarmNotAcceptedError('rejected', why));
     }
+    this.watchOldest();
+  }
+
+  private settleAll(batches: readonly WaitingBatch[], outcome: AppendOutcome): void {
+    for (const batch of batches) this.settle(batch, outcome);
   }
 
   private settle(batch: WaitingBatch, outcome: AppendOutcome): void {
-    if (batch.state === 'settled') return;
-    batch.state = 'settled';
-    clearTimeout(batch.timer);
+    if (batch.isSettled) return;
+    batch.isSettled = true;
     batch.settle(outcome);
   }
 }
