@@ -10,6 +10,7 @@ import { CLUSTER, type Cluster, type ClusterCommand, type ClusterQuestion } from
 import type { AlarmClient } from '../fan-out/alarm.client.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
+import { CLOCK, type Clock } from '../push.clock.js';
 import { PushOptions } from '../push.options.js';
 import type { HeldSubscription } from './alarm.places.js';
 import { FaultReporter } from './fault.reporter.js';
@@ -67,7 +68,9 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private epoch: string;
   /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
   private readonly endedEpochs = new Set<string>();
-  private readonly retries = new Set<NodeJS.Timeout>();
+  /** What they have acknowledged could not be stored. */
+  private readonly unsaved = new Set<Held>();
+  private retry: NodeJS.Timeout | undefined;
   /** What is on its way to the store. */
   private readonly saves = new Set<Promise<void>>();
 
@@ -76,6 +79,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     @Inject(ALARM_LOG) private readonly log: AlarmLog,
     @Inject(CLUSTER) private readonly cluster: Cluster,
     private readonly options: PushOptions,
+    @Inject(CLOCK) private readonly now: Clock,
   ) {
     this.epoch = log.bounds().epoch;
   }
@@ -97,7 +101,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     this.isEnded = true;
     clearInterval(this.timer);
     for (const stop of this.stops) stop();
-    for (const retry of this.retries) clearTimeout(retry);
+    clearTimeout(this.retry);
   }
 
   /** The latest connection has the subscription; an older one is closed. */
@@ -240,7 +244,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       }
     } catch (cause) {
       this.faults.failed('store an acknowledgement', cause);
-      this.saveLater(held, progress);
+      this.saveLater(held);
     } finally {
       progress.isSaving = false;
     }
@@ -261,20 +265,27 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     }
   }
 
-  private saveLater(held: Held, progress: Progress): void {
+  private saveLater(held: Held): void {
     if (this.isEnded) return;
-    const retry = setTimeout(() => {
-      this.retries.delete(retry);
-      if (!progress.isSaving && this.byClient.has(held.client)) this.keep(this.save(held, progress));
-    }, SAVE_AGAIN_AFTER_MS);
-    this.retries.add(retry);
+    this.unsaved.add(held);
+    this.retry ??= setTimeout(() => this.saveAgain(), SAVE_AGAIN_AFTER_MS);
+  }
+
+  private saveAgain(): void {
+    this.retry = undefined;
+    const all = [...this.unsaved];
+    this.unsaved.clear();
+    for (const held of all) {
+      const { client, progress } = held;
+      if (!progress.isSaving && this.byClient.has(client)) this.keep(this.save(held, progress));
+    }
   }
 
   private async expire(): Promise<void> {
     try {
       // Lest one that is connected and quiet seem unused, should this process end without a word.
       await Promise.all([...this.byId.values()].map(({ id, generation }) => this.subscriptions.touch(id, generation)));
-      const beforeMs = Date.now() - this.options.durableTtlHours * 3_600_000;
+      const beforeMs = this.now() - this.options.durableTtlHours * 3_600_000;
       const count = await this.subscriptions.expire(beforeMs, (id) => this.byId.has(subscriptionKey(id)));
       this.faults.succeeded('expire durable subscriptions');
       if (count > 0) this.logger.log(`${count} durable subscriptions expired`);

@@ -21,6 +21,7 @@ import { WireFormat } from '../../src/fan-out/frame.js';
 import { AlarmGateway } from '../../src/gateway/alarm.gateway.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import type { Admission } from '../../src/gateway/upgrade.gate.js';
+import type { Clock } from '../../src/push.clock.js';
 import { type PushModuleOptions, resolvePushOptions } from '../../src/push.options.js';
 import { AlarmPages } from '../../src/registry/alarm.pages.js';
 import { type AlarmPlace, AlarmPlaces } from '../../src/registry/alarm.places.js';
@@ -210,10 +211,11 @@ export class AlarmSide {
     given: PushModuleOptions = {},
     readonly store = new MemorySubscriptionStore({ perUser: 16, total: 10_000 }),
     cluster: Cluster = new InProcessCluster(),
+    now: Clock = () => Date.now(),
   ) {
     const options = resolvePushOptions(given);
     this.pages = new AlarmPages(log, options);
-    this.durable = new DurableSubscriptions(this.store, log, cluster, options);
+    this.durable = new DurableSubscriptions(this.store, log, cluster, options, now);
     this.registry = new RegistryInMemory(options, this.flushQueue, this.pages, this.durable);
     this.tail = new AlarmTail(log, this.pages, this.registry);
     this.places = new AlarmPlaces(log, this.store, this.pages);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import { MemorySubscriptionStore } from '../../src/alarm-log/memory.subscription-store.js';
 import type { SubscriptionStore } from '../../src/alarm-log/subscription-store.js';
 import type { AlarmClient } from '../../src/fan-out/alarm.client.js';
 import type { Cursor } from '../../src/protocol/cursor.js';
@@ -160,6 +161,25 @@ describe('an acknowledgement', () => {
     expect(await stored()).toBe(1);
     expect(phone.sink.texts()).toHaveLength(2);
     expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test('those that cannot be stored wait for one timer, and are stored once the store is back', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => ({ userName: `user ${i}`, name: 'phone' }));
+    const holders = [];
+    for (const id of names) holders.push(await connect(id));
+    await append(1);
+    const { store } = alarmSide;
+    const save = store.acknowledge.bind(store);
+    replace('acknowledge', async () => Promise.reject(new Error('the disk is full')));
+    const timers = jest.getTimerCount();
+    for (const holder of holders) acknowledge(holder, 1);
+    await settle();
+    expect(jest.getTimerCount()).toBe(timers + 1);
+    replace('acknowledge', save);
+    await jest.advanceTimersByTimeAsync(1000);
+    await settle();
+    expect(await Promise.all(names.map(stored))).toEqual(names.map(() => 1));
+    expect(jest.getTimerCount()).toBe(timers);
   });
 
   test('that cannot be stored is not tried for a client that is gone', async () => {
@@ -375,6 +395,27 @@ describe('a subscription that nobody uses', () => {
     expect(await alarmSide.registry.subscriptions()).toHaveLength(2);
     await jest.advanceTimersByTimeAsync(2 * HOUR_MS);
     expect(await alarmSide.registry.subscriptions()).toMatchObject([PHONE]);
+  });
+
+  test('is forgotten by the clock of the store', async () => {
+    let nowMs = 1000 * HOUR_MS;
+    const now = () => nowMs;
+    const side = new AlarmSide(
+      log,
+      { durableTtlHours: 24 },
+      new MemorySubscriptionStore({ perUser: 16, total: 16 }, now),
+      new MemoryCluster(),
+      now,
+    );
+    side.durable.onApplicationBootstrap();
+    await side.store.open(PHONE, cursorAt(0));
+    nowMs += 23 * HOUR_MS;
+    await jest.advanceTimersByTimeAsync(HOUR_MS);
+    expect(await side.store.list()).toHaveLength(1);
+    nowMs += 2 * HOUR_MS;
+    await jest.advanceTimersByTimeAsync(HOUR_MS);
+    expect(await side.store.list()).toEqual([]);
+    side.close();
   });
 
   test('stays where the store fails', async () => {
