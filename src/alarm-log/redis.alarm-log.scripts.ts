@@ -4,22 +4,22 @@ import { RedisScript } from '../redis/redis.script.js';
  * What the scripts keep, all in one slot:
  *
  * - KEYS[1], a stream: an alarm is the entry `<offset>-0` with its JSON, its fields, its eventId and conditionId (empty where it
- *   has none) and the time at which it was appended;
- * - KEYS[2], a hash, the head: epoch, oldest, newest, and the bytes of JSON between the two;
+ *   has none), the time at which it was appended and the stamp of the call that appended it, which no other call has;
+ * - KEYS[2], a hash, the head: epoch, oldest, newest, the stamp of the newest, and the bytes of JSON between the two;
  * - KEYS[3], a hash: of each eventId in the stream its offset;
  * - KEYS[4], a hash: of each active condition the offset of its newest event;
  * - KEYS[5], a hash: events of active conditions that the retention has removed from the stream.
  *
  * Each script begins with what its node knows: ARGV[1] is an epoch for a log that has to begin anew, ARGV[2] how many epochs
- * the node has seen, and then each of them with the highest offset seen in it. What follows is the script's own. Every answer
- * begins with epoch, oldest and newest.
+ * the node has seen, and then each of them with the highest offset seen in it and its stamp (empty where there is none). What
+ * follows is the script's own. Every answer begins with epoch, oldest, newest and the stamp of the newest.
  *
  * Numbers are written as text by `%.0f`: Lua's own way rounds those of more than 14 digits.
  */
 const HEAD = `
 local stream, headKey, events, conditions, outlived = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local candidate, known = ARGV[1], tonumber(ARGV[2])
-local at = 3 + 2 * known
+local at = 3 + 3 * known
 
 local function text(number) return string.format('%.0f', number) end
 local function idOf(offset) return text(offset) .. '-0' end
@@ -27,12 +27,23 @@ local function offsetOf(id) return tonumber(string.match(id, '^%d+')) end
 
 local function write(head)
   redis.call('HSET', headKey, 'epoch', head.epoch,
-    'oldest', text(head.oldest), 'newest', text(head.newest), 'bytes', text(head.bytes))
+    'oldest', text(head.oldest), 'newest', text(head.newest), 'stamp', head.stamp, 'bytes', text(head.bytes))
+end
+
+local function alarmOf(entry)
+  local alarm = {}
+  for i = 1, #entry[2], 2 do alarm[entry[2][i]] = entry[2][i + 1] end
+  return alarm
+end
+
+local function alarmAt(offset)
+  local entry = redis.call('XRANGE', stream, idOf(offset), idOf(offset))[1]
+  return entry and alarmOf(entry)
 end
 
 -- Without its head the log is lost; where the stream is still there, its alarms are not.
 local function rebuilt()
-  local head = { epoch = candidate, oldest = 1, newest = 0, bytes = 0 }
+  local head = { epoch = candidate, oldest = 1, newest = 0, stamp = '', bytes = 0 }
   if redis.call('EXISTS', stream) == 0 then
     redis.call('DEL', events, conditions, outlived)
     return head
@@ -43,19 +54,30 @@ local function rebuilt()
   end
   local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
   head.oldest = first and offsetOf(first[1]) or head.newest + 1
+  local newest = alarmAt(head.newest)
+  head.stamp = newest and newest.stamp or ''
   return head
 end
 
 local function storedHead()
-  local stored = redis.call('HMGET', headKey, 'epoch', 'oldest', 'newest', 'bytes')
-  if not (stored[1] and stored[2] and stored[3] and stored[4]) then return nil end
-  return { epoch = stored[1], oldest = tonumber(stored[2]), newest = tonumber(stored[3]), bytes = tonumber(stored[4]) }
+  local epoch, oldest, newest, stamp, bytes =
+    unpack(redis.call('HMGET', headKey, 'epoch', 'oldest', 'newest', 'stamp', 'bytes'))
+  if not (epoch and oldest and newest and stamp and bytes) then return nil end
+  return { epoch = epoch, oldest = tonumber(oldest), newest = tonumber(newest), stamp = stamp, bytes = tonumber(bytes) }
 end
 
--- Alarms that a node has seen are gone: their offsets must not be used for others.
+-- Whether the alarm that a node has seen there is gone, or another has its offset. One that the retention has removed
+-- cannot be judged.
+local function isLost(head, offset, stamp)
+  if offset > head.newest then return true end
+  local alarm = offset == head.newest and head or alarmAt(offset)
+  return alarm and stamp ~= '' and alarm.stamp ~= stamp
+end
+
+-- Alarms that a node has seen are lost: a cursor of this epoch no longer says what its client has been told.
 local function isBehind(head)
-  for i = 3, at - 1, 2 do
-    if ARGV[i] == head.epoch and tonumber(ARGV[i + 1]) > head.newest then return true end
+  for i = 3, at - 1, 3 do
+    if ARGV[i] == head.epoch and isLost(head, tonumber(ARGV[i + 1]), ARGV[i + 2]) then return true end
   end
   return false
 end
@@ -69,18 +91,7 @@ elseif isBehind(head) then
   write(head)
 end
 
-local function answer(...) return { head.epoch, head.oldest, head.newest, ... } end
-
-local function alarmOf(entry)
-  local alarm = {}
-  for i = 1, #entry[2], 2 do alarm[entry[2][i]] = entry[2][i + 1] end
-  return alarm
-end
-
-local function alarmAt(offset)
-  local entry = redis.call('XRANGE', stream, idOf(offset), idOf(offset))[1]
-  return entry and alarmOf(entry)
-end
+local function answer(...) return { head.epoch, head.oldest, head.newest, head.stamp, ... } end
 `;
 
 const RETENTION = `
@@ -118,12 +129,18 @@ end
 /** Tries each command that the other scripts need, and answers those that the user may not use. KEYS[1] is for this alone. */
 export const RIGHTS_SCRIPT = new RedisScript(`
 local key, missing = KEYS[1], {}
+-- Of Redis 7.0, of 7.2 and later, of Valkey.
+local denials = { 'The user executing the script', 'ACL failure in script', 'NOPERM', 'has no permissions to' }
+local function isDenied(fault)
+  for _, denial in ipairs(denials) do
+    if string.find(fault, denial, 1, true) then return true end
+  end
+  return false
+end
 local function try(command, ...)
   local answer = redis.pcall(command, ...)
   -- What else is wrong, as a memory that is full, may be over soon.
-  if type(answer) == 'table' and answer.err and string.find(answer.err, 'The user executing the script') then
-    missing[#missing + 1] = command
-  end
+  if type(answer) == 'table' and answer.err and isDenied(answer.err) then missing[#missing + 1] = command end
 end
 try('HSET', key, 'a', '1')
 try('HINCRBY', key, 'b', 1)
@@ -151,14 +168,15 @@ export const STATE_SCRIPT = new RedisScript(`${HEAD} return answer()`);
 export const PROBE_SCRIPT = new RedisScript(`${HEAD} write(head) return answer()`);
 
 /**
- * Own arguments: the time, the most alarms and the most bytes to be kept, how many batches, and then each: how many alarms,
+ * Own arguments: the time, the stamp, the most alarms and the most bytes to be kept, how many batches, and then each: how many alarms,
  * and of each alarm eventId, conditionId, `1` where the condition is active, fields and JSON. Answers for each batch `ok` with offset and
  * whether it was there already (1) of each alarm, or why nothing of it was stored: `taken`, the index of the alarm, the
  * offset that has its eventId; or `twice` and the two indexes.
  */
 export const APPEND_SCRIPT = new RedisScript(`${HEAD}${RETENTION}
-local now, maxCount, maxBytes, batches = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-at = at + 4
+local now, stamp, maxCount, maxBytes = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+local batches = tonumber(ARGV[at + 4])
+at = at + 5
 local oldestBefore, added, addedBytes = head.oldest, 0, 0
 
 local function readBatch()
@@ -210,15 +228,28 @@ local function noteCondition(alarm)
   elseif replaced then redis.call('HDEL', conditions, alarm.condition) end
 end
 
-local function put(alarm)
-  redis.call('XADD', stream, idOf(alarm.offset), 'json', alarm.json, 'fields', alarm.fields,
-    'event', alarm.event, 'condition', alarm.condition, 'at', now)
+local function take(alarm)
   if alarm.event ~= '' then redis.call('HSET', events, alarm.event, text(alarm.offset)) end
   if alarm.condition ~= '' then noteCondition(alarm) end
-  head.newest = alarm.offset
+  head.newest, head.stamp = alarm.offset, alarm.stamp
   head.bytes = head.bytes + #alarm.json
   added = added + 1
   addedBytes = addedBytes + #alarm.json
+end
+
+local function put(alarm)
+  alarm.stamp = stamp
+  redis.call('XADD', stream, idOf(alarm.offset), 'json', alarm.json, 'fields', alarm.fields,
+    'event', alarm.event, 'condition', alarm.condition, 'at', now, 'stamp', stamp)
+  take(alarm)
+end
+
+-- Of an append that has died half-way, as where a right was taken from the user: a stream takes no id twice, so these
+-- would refuse every other alarm.
+for _, entry in ipairs(redis.call('XRANGE', stream, idOf(head.newest + 1), '+')) do
+  local alarm = alarmOf(entry)
+  alarm.offset, alarm.isActive = offsetOf(entry[1]), cjson.decode(alarm.fields).active ~= false
+  take(alarm)
 end
 
 local results = {}

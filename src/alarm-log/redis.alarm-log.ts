@@ -17,7 +17,7 @@ import {
 import { entriesIn, outcomeOf, wordsOf } from './redis.alarm-log.words.js';
 import { readDurability, type RedisDurability } from './redis.durability.js';
 import { AppendQueue, type AppendOutcome } from './redis.append-queue.js';
-import { RedisLogState } from './redis.log-state.js';
+import { randomName, RedisLogState } from './redis.log-state.js';
 import { RedisLogTail } from './redis.log-tail.js';
 
 const HOUR_MS = 3_600_000;
@@ -150,6 +150,7 @@ export class RedisAlarmLog implements AlarmLog {
     const { epoch, values } = await this.state.run(
       APPEND_SCRIPT,
       this.options.now(),
+      randomName(),
       count,
       bytes,
       batches.length,

@@ -14,7 +14,14 @@ export interface LogAnswer {
   readonly values: readonly unknown[];
 }
 
-/** The latest epochs, whose highest offset is remembered: one of them may come back, out of a backup. */
+/** An alarm: its offset may be that of another one, where Redis has lost it. */
+interface KnownAlarm {
+  readonly offset: number;
+  /** Of the append that stored it; empty: the log had no alarm. */
+  readonly stamp: string;
+}
+
+/** The latest epochs, whose newest alarm is remembered: one of them may come back, out of a backup. */
 const MAX_KNOWN_EPOCHS = 16;
 
 /**
@@ -26,10 +33,10 @@ export class RedisLogState {
   readonly streamKey: string;
   private readonly keys: readonly string[];
   private readonly listeners = new Set<() => void>();
-  /** Of each epoch the highest offset that this node has seen; the latest epoch last. */
-  private readonly known = new Map<string, number>();
+  /** Of each epoch the newest alarm that this node has seen; the latest epoch last. */
+  private readonly known = new Map<string, KnownAlarm>();
   /** Names the log where it has to begin anew. */
-  private candidate = newEpoch();
+  private candidate = randomName();
   private answerFault: string | undefined;
 
   private constructor(
@@ -78,28 +85,38 @@ export class RedisLogState {
 
   /** As {@link ask}, for whoever can wait until the link is given up. The bounds in the answer count from then on. */
   async run(script: RedisScript, ...own: readonly (string | number)[]): Promise<LogAnswer> {
-    const known = [...this.known].flatMap(([epoch, newest]) => [epoch, String(newest)]);
+    const known = [...this.known].flatMap(([epoch, { offset, stamp }]) => [epoch, String(offset), stamp]);
     const parameters = [this.candidate, String(this.known.size), ...known, ...own.map(String)];
     const answer = arrayOf(await this.connection.run(script, this.keys, parameters));
-    const [epoch, oldest, newest, ...values] = answer;
+    const [epoch, oldest, newest, stamp, ...values] = answer;
     this.answerFault = undefined;
-    this.learn({ epoch: String(epoch), oldest: Number(oldest), newest: Number(newest) });
+    this.learn({ epoch: String(epoch), oldest: Number(oldest), newest: Number(newest) }, String(stamp));
     return { epoch: String(epoch), values };
   }
 
-  private learn(bounds: LogBounds): void {
-    const { epoch, newest } = bounds;
-    const isNews = epoch !== this.current.epoch || newest > this.current.newest;
-    if (epoch === this.candidate) this.candidate = newEpoch();
+  /** An answer that had to be asked for twice may come after a later one: within an epoch nothing goes back. */
+  private learn(told: LogBounds, stamp: string): void {
+    const { epoch } = told;
+    const { current } = this;
+    const isNewEpoch = epoch !== current.epoch;
+    if (epoch === this.candidate) this.candidate = randomName();
+    this.remember(epoch, { offset: told.newest, stamp });
+    this.current = isNewEpoch
+      ? told
+      : { epoch, oldest: Math.max(told.oldest, current.oldest), newest: Math.max(told.newest, current.newest) };
+    if (isNewEpoch || told.newest > current.newest) for (const listener of this.listeners) listener();
+  }
+
+  private remember(epoch: string, told: KnownAlarm): void {
+    const before = this.known.get(epoch);
     this.known.delete(epoch);
-    this.known.set(epoch, newest);
+    this.known.set(epoch, before !== undefined && before.offset > told.offset ? before : told);
     const [oldestKnown = epoch] = this.known.keys();
     if (this.known.size > MAX_KNOWN_EPOCHS) this.known.delete(oldestKnown);
-    this.current = bounds;
-    if (isNews) for (const listener of this.listeners) listener();
   }
 }
 
-function newEpoch(): string {
+/** Nothing else, on whichever node, has the same. */
+export function randomName(): string {
   return randomBytes(9).toString('base64url');
 }

@@ -5,7 +5,7 @@ import type { RedisClient } from './redis.link.js';
 export class RedisScript {
   private readonly sha: string;
 
-  constructor(private readonly source: string) {
+  constructor(readonly source: string) {
     this.sha = createHash('sha1').update(source).digest('hex');
   }
 

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { RedisAlarmLog, type RedisAlarmLogOptions } from '../../src/alarm-log/redis.alarm-log.js';
 import { AlarmNotAcceptedError, PushConfigurationError } from '../../src/push.errors.js';
+import { RIGHTS_SCRIPT, STATE_SCRIPT } from '../../src/alarm-log/redis.alarm-log.scripts.js';
+import { RedisLogState } from '../../src/alarm-log/redis.log-state.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { until, within } from '../support/deadline.js';
 import { describeWithRedis, RedisServer, type RedisServerOptions } from '../support/redis.server.js';
@@ -41,6 +43,8 @@ interface LogOfNode {
 describeWithRedis('RedisAlarmLog', () => {
   let server: RedisServer;
   const nodes: LogOfNode[] = [];
+  /** Connections without a log. */
+  const others: RedisConnection[] = [];
 
   const start = async (settings?: RedisServerOptions['settings']) => {
     server = await RedisServer.start(settings === undefined ? {} : { settings });
@@ -78,6 +82,7 @@ describeWithRedis('RedisAlarmLog', () => {
     server.signal('SIGCONT');
     await server.stop();
     await Promise.all([...nodes].map(endNode));
+    for (const connection of others.splice(0)) connection.close();
   });
 
   describe('on two nodes', () => {
@@ -350,6 +355,124 @@ describeWithRedis('RedisAlarmLog', () => {
       await server.command('ACL', 'SETUSER', 'default', '-hdel', '-xtrim');
       await expect(openLog()).rejects.toThrow(/may not HDEL, XTRIM/);
     });
+  });
+
+  describe('an alarm that has the offset of one that was lost', () => {
+    let a: RedisLogState;
+    let connection: RedisConnection;
+
+    /** `a` has seen ten alarms and two more; these are in no file when Redis comes back, nor does `a` ask until later. */
+    beforeEach(async () => {
+      await start();
+      const node = await openLog();
+      await node.log.append(Array.from({ length: 10 }, (_, i) => alarmOf(i + 1)));
+      server.backUp();
+      await node.log.append([alarmOf(11), alarmOf(12)]);
+      connection = await RedisConnection.open({ url: server.url, prefix: 'p' });
+      others.push(connection);
+      a = await RedisLogState.open(connection, 5000);
+      await endNode(node);
+    });
+
+    const goBack = async () => {
+      await server.kill();
+      server.goBack();
+      await server.restart();
+      await until(() => connection.commands.isUp, 'the link is up', 10_000);
+      return openLog();
+    };
+    const epochAfter = async (node: LogOfNode) => {
+      const before = a.bounds.epoch;
+      await a.ask(STATE_SCRIPT);
+      expect(await node.log.refresh()).toEqual(a.bounds);
+      return a.bounds.epoch === before ? 'the same' : 'another';
+    };
+
+    test.each([1, 2, 3])('ends the epoch, also where %i were appended meanwhile', async (count) => {
+      const b = await goBack();
+      await b.log.append(Array.from({ length: count }, (_, i) => alarmOf(i + 101)));
+      expect(await epochAfter(b)).toBe('another');
+      expect(a.bounds).toMatchObject({ oldest: 1, newest: 10 + count });
+      expect(await epochAfter(b)).toBe('the same');
+      await b.log.append([alarmOf(200)]);
+      expect(await epochAfter(b)).toBe('the same');
+    });
+
+    test('does not where it was not lost', async () => {
+      const b = await openLog();
+      expect(await epochAfter(b)).toBe('the same');
+      await b.log.append([alarmOf(13), alarmOf(14)]);
+      expect(await epochAfter(b)).toBe('the same');
+    });
+
+    test('does not where the retention has removed it', async () => {
+      const b = await openLog({ retention: { ...RETENTION, count: 2 } });
+      await b.log.append([alarmOf(13), alarmOf(14)]);
+      await b.log.append([alarmOf(15), alarmOf(16)]);
+      await b.log.trim();
+      expect(b.log.bounds().oldest).toBeGreaterThan(12);
+      expect(await epochAfter(b)).toBe('the same');
+    });
+  });
+
+  test('an answer that comes after a later one takes nothing back', async () => {
+    await start();
+    const node = await openLog({ retention: { ...RETENTION, count: 2 } });
+    await node.log.append([alarmOf(1)]);
+    const connection = await RedisConnection.open({ url: server.url, prefix: 'p' });
+    others.push(connection);
+    const state = await RedisLogState.open(connection, 5000);
+    const run = connection.run.bind(connection);
+    const held: (() => void)[] = [];
+    Object.assign(connection, {
+      run: async (...parameters: Parameters<typeof run>) => {
+        const answer = await run(...parameters);
+        await new Promise<void>((resolve) => held.push(resolve));
+        return answer;
+      },
+    });
+    const late = state.ask(STATE_SCRIPT);
+    await until(() => held.length === 1, 'Redis has answered');
+    Object.assign(connection, { run });
+    await node.log.append([alarmOf(2), alarmOf(3), alarmOf(4)]);
+    await state.ask(STATE_SCRIPT);
+    const bounds = node.log.bounds();
+    expect(state.bounds).toEqual(bounds);
+    held.shift()?.();
+    await late;
+    expect(state.bounds).toEqual(bounds);
+  });
+
+  describe('an append that has died half-way', () => {
+    test('leaves no alarm that refuses the others, and its retry stores each once', async () => {
+      await start();
+      const node = await openLog();
+      await node.log.append([alarmOf(1)]);
+      const batch = [1, 2, 3].map((n) => ({
+        ...alarmOf(n, `e${n}`),
+        fields: { ...alarmOf(n).fields, conditionId: `c${n}`, active: n !== 3 },
+      }));
+      await server.command('ACL', 'SETUSER', 'default', '-hset');
+      expect(await outcomeOf(node.log.append(batch))).not.toBe('accepted');
+      expect(await server.command('XLEN', node.connection.key('alarms'))).toContain('2');
+      await server.command('ACL', 'SETUSER', 'default', '+@all');
+      await node.log.append(batch);
+      await node.log.append([alarmOf(4)]);
+      expect(await allOf(node)).toEqual([1, 1, 2, 3, 4].map((n, i) => [i + 1, JSON.stringify({ n })]));
+      expect((await node.log.active()).map(({ fields }) => fields.conditionId)).toEqual(['c1', 'c2']);
+    });
+  });
+
+  test.each([
+    "ERR The user executing the script can't run this command or subcommand",
+    "NOPERM User default has no permissions to run the 'hset' command",
+    "ERR ACL failure in script: User default has no permissions to run the 'hset' command",
+  ])('knows a right that is missing by: %s', async (error) => {
+    await start();
+    const { connection } = await openLog();
+    const pcall = 'function(command) return command == "HSET" and { err = ARGV[1] } or { ok = "" } end';
+    const script = `local redis = { pcall = ${pcall} }\n${RIGHTS_SCRIPT.source}`;
+    expect(await connection.commands.client.sendCommand(['EVAL', script, '1', 'p:x', error])).toEqual(['HSET']);
   });
 
   test('after its end it takes nothing, and leaves nothing behind', async () => {
