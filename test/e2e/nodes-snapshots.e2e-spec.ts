@@ -9,6 +9,7 @@ import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
 /** Until the raw data of clients are fresh again after Redis is back. */
 const FRESH_WITHIN_MS = 5000;
+const FOUND_WITHIN_MS = 10_000;
 
 interface Datum {
   readonly businessId: string;
@@ -282,6 +283,19 @@ describeWithRedis('Snapshots of several nodes', () => {
       expect(performance.now() - backAtMs).toBeLessThan(FRESH_WITHIN_MS);
       push(a, '1', 100);
       expect(await nextDatum(client)).toBe('1/s 100');
+    }, 40_000);
+
+    test('of a Redis that is alive and silent they are shown the newest value too', async () => {
+      await twoNodes();
+      const client = await connect(b, '1', '?snapshot=true');
+      redis.signal('SIGSTOP');
+      push(a, '1', 1);
+      await client.nextEvent('degraded', FOUND_WITHIN_MS);
+      push(a, '1', 2);
+      redis.signal('SIGCONT');
+      const backAtMs = performance.now();
+      while ((await nextDatum(client, 2 * FRESH_WITHIN_MS)) !== '1/s 2');
+      expect(performance.now() - backAtMs).toBeLessThan(FRESH_WITHIN_MS);
     }, 40_000);
 
     test('of the connection that a node sends by, what was on its way arrives all the same', async () => {
