@@ -3,7 +3,7 @@ import { APP_FILTER } from '@nestjs/core';
 import { ClientLibrary } from './app/demo/client.library.js';
 import { DashboardController } from './app/demo/dashboard.controller.js';
 import { HostSampler } from './app/demo/host.sampler.js';
-import { HostTelemetry } from './app/demo/host.telemetry.js';
+import { HostTelemetry, TELEMETRY_TURN, type TelemetryTurn } from './app/demo/host.telemetry.js';
 import { Environment, pushOptionsOf } from './app/environment.js';
 import { AlarmController } from './app/http/alarm.controller.js';
 import { ClientsController } from './app/http/clients.controller.js';
@@ -18,7 +18,7 @@ import { PushModule } from './push.module.js';
 /** The runnable node: the push gateways, their HTTP routes, and with `PUSH_DEMO` a data source and a dashboard. */
 @Module({})
 export class AppModule {
-  static register(environment: Environment): DynamicModule {
+  static register(environment: Environment, telemetryTurn?: TelemetryTurn): DynamicModule {
     const { isDemo } = environment;
     const metrics = new NodeMetrics();
     return {
@@ -37,6 +37,7 @@ export class AppModule {
         { provide: Environment, useValue: environment },
         { provide: NodeMetrics, useValue: metrics },
         { provide: APP_FILTER, useClass: HttpExceptionFilter },
+        { provide: TELEMETRY_TURN, useValue: telemetryTurn },
         ...(isDemo ? [HostSampler, HostTelemetry, ClientLibrary] : []),
       ],
     };

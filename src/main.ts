@@ -1,17 +1,41 @@
-import { Logger } from '@nestjs/common';
-import { createApp } from './app/app.factory.js';
-import { EnvironmentError } from './app/environment.js';
+import cluster from 'node:cluster';
+import { ConsoleLogger, Logger } from '@nestjs/common';
+import { type Environment, EnvironmentError, pushOptionsOf } from './app/environment.js';
 import { readEnvironment } from './app/environment.reader.js';
+import { startNode } from './app/node.js';
+import { startWorker, workerLogger } from './app/worker.js';
+import { Workers } from './app/workers.js';
+import { resolvePushOptions } from './push.options.js';
 
 const logger = new Logger('Node');
 
+/** Beyond what a worker may take to end. */
+const STOP_RESERVE_MS = 5000;
+
 async function start(): Promise<void> {
+  if (cluster.isWorker) {
+    const ownLogger = workerLogger();
+    Logger.overrideLogger(ownLogger);
+    await startWorker(await readEnvironment(), ownLogger);
+    return;
+  }
   const environment = await readEnvironment();
-  const app = await createApp(environment);
-  app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true });
-  await app.listen(environment.PORT, environment.HOST);
-  const url = await app.getUrl();
-  logger.log(`listening on ${url}${environment.isDemo ? ', open it in a browser for the dashboard' : ''}`);
+  if (environment.workerCount > 1) process.exit(await runWorkers(environment));
+  await startNode(environment);
+}
+
+async function runWorkers(environment: Environment): Promise<number> {
+  Logger.overrideLogger(new ConsoleLogger({ prefix: 'primary' }));
+  const { drainDelayMs, drainDeadlineMs } = resolvePushOptions(pushOptionsOf(environment));
+  const workers = new Workers({
+    count: environment.workerCount,
+    stopDeadlineMs: drainDelayMs + drainDeadlineMs + STOP_RESERVE_MS,
+  });
+  process.on('SIGTERM', () => workers.stop());
+  process.on('SIGINT', () => workers.stop());
+  // A terminal that is closed sends it too.
+  process.on('SIGHUP', () => (process.stdout.isTTY ? workers.stop() : void workers.roll()));
+  return workers.run();
 }
 
 /** A wrong setting or a port in use is the operator's to mend: a stack would only hide what to do. */

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Transform, plainToInstance } from 'class-transformer';
 import {
   IsArray,
@@ -11,6 +12,7 @@ import {
   Matches,
   Max,
   Min,
+  ValidateIf,
   validateSync,
 } from 'class-validator';
 import { JwtAuthenticator } from '../access/jwt.authenticator.js';
@@ -28,6 +30,7 @@ const AsList = () =>
       .map((part) => part.trim())
       .filter((part) => part !== ''),
   );
+const WORKERS = { message: 'PUSH_WORKERS must be a whole number from 1 to 256, or auto' };
 const BOOLEAN = { message: '$property must be true or false' };
 
 /**
@@ -46,6 +49,14 @@ export class Environment {
   @IsString()
   @IsNotEmpty()
   HOST = '127.0.0.1';
+
+  /** Processes on this port, joined by Redis; `auto`: one for each core. */
+  @AsInteger()
+  @ValidateIf(({ PUSH_WORKERS }: Environment) => PUSH_WORKERS !== 'auto')
+  @IsInt(WORKERS)
+  @Min(1, WORKERS)
+  @Max(256, WORKERS)
+  PUSH_WORKERS: number | 'auto' = 1;
 
   /** `jwt`: a secret, or the address of the issuer's keys, is needed too. */
   @IsIn(['none', 'jwt'])
@@ -189,6 +200,10 @@ export class Environment {
   @IsBoolean(BOOLEAN)
   PUSH_DOCS?: boolean;
 
+  get workerCount(): number {
+    return this.PUSH_WORKERS === 'auto' ? availableParallelism() : this.PUSH_WORKERS;
+  }
+
   get isDemo(): boolean {
     return this.PUSH_DEMO ?? this.PUSH_AUTH === 'none';
   }
@@ -266,7 +281,7 @@ function authenticatorOf({ PUSH_AUTH, ...environment }: Environment): JwtAuthent
 }
 
 function contradictions(environment: Environment): string[] {
-  const problems = [...jwtProblems(environment), ...tlsProblems(environment)];
+  const problems = [...jwtProblems(environment), ...tlsProblems(environment), ...workerProblems(environment)];
   if (problems.length > 0) return problems;
   const isLocal = isLoopbackHost(environment.HOST) || environment.HOST === '::1';
   if (!isLocal && environment.PUSH_AUTH === 'none' && !environment.PUSH_ALLOW_ANONYMOUS) {
@@ -288,6 +303,14 @@ function jwtProblems({ PUSH_AUTH, PUSH_JWT_SECRET, PUSH_JWKS_URL }: Environment)
   }
   const isShort = PUSH_JWT_SECRET !== undefined && Buffer.byteLength(PUSH_JWT_SECRET) < 32;
   return isShort ? ['PUSH_JWT_SECRET must have at least 32 bytes'] : [];
+}
+
+function workerProblems({ PUSH_WORKERS, PUSH_REDIS_URL, workerCount }: Environment): string[] {
+  if (workerCount === 1 || PUSH_REDIS_URL !== undefined) return [];
+  return [
+    `PUSH_WORKERS=${PUSH_WORKERS} needs PUSH_REDIS_URL: each worker is a node with clients of its own, and only Redis carries ` +
+      'what is pushed on one of them to the others',
+  ];
 }
 
 function tlsProblems({ PUSH_TLS_CERT, PUSH_TLS_KEY }: Environment): string[] {

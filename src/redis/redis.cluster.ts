@@ -20,6 +20,8 @@ export interface RedisClusterOptions {
   readonly probeIntervalMs?: number;
   /** How long it waits for Redis, and for the answer of another node. Default 2,000. */
   readonly deadlineMs?: number;
+  /** How long {@link RedisCluster.open} waits until other nodes can be heard. Default 10,000. */
+  readonly openDeadlineMs?: number;
 }
 
 const OPEN_DEADLINE_MS = 10_000;
@@ -65,7 +67,7 @@ export class RedisCluster implements Cluster {
   static async open(options: RedisClusterOptions): Promise<RedisCluster> {
     const cluster = new RedisCluster(options);
     try {
-      await withinMs(cluster.whenReturned(), OPEN_DEADLINE_MS);
+      await withinMs(cluster.whenReturned(), options.openDeadlineMs ?? OPEN_DEADLINE_MS);
       return cluster;
     } catch {
       await cluster.close();

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
 import type { JWTPayload } from 'jose';
 import { JwtAuthenticator } from '../../src/access/jwt.authenticator.js';
@@ -48,6 +49,28 @@ describe('validateEnvironment', () => {
     expect(environment.PORT).toBe(3000);
     expect(environment.PUSH_PUBLISH_KEY).toBeUndefined();
     expect(environment).not.toHaveProperty('PATH');
+  });
+
+  test.each([
+    [{}, 1],
+    [{ PUSH_WORKERS: '1' }, 1],
+    [{ PUSH_WORKERS: '3', PUSH_REDIS_URL: 'redis://127.0.0.1' }, 3],
+    [{ PUSH_WORKERS: 'auto', PUSH_REDIS_URL: 'redis://127.0.0.1' }, availableParallelism()],
+  ])('counts the workers of %j', (variables, count) => {
+    expect(validateEnvironment(variables as Record<string, string>).workerCount).toBe(count);
+  });
+
+  test.each(['0', '257', '1.5', 'all', '-1'])('takes no %s workers', (workers) => {
+    expect(problemsOf({ PUSH_WORKERS: workers, PUSH_REDIS_URL: 'redis://127.0.0.1' })).toEqual([
+      'PUSH_WORKERS must be a whole number from 1 to 256, or auto',
+    ]);
+  });
+
+  test('says why several workers need Redis', () => {
+    expect(problemsOf({ PUSH_WORKERS: '2' })).toEqual([
+      'PUSH_WORKERS=2 needs PUSH_REDIS_URL: each worker is a node with clients of its own, and only Redis carries what is ' +
+        'pushed on one of them to the others',
+    ]);
   });
 
   test('lists every problem at once', () => {

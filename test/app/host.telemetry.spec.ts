@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { HostSampler, Reading } from '../../src/app/demo/host.sampler.js';
-import { HostTelemetry } from '../../src/app/demo/host.telemetry.js';
+import { HostTelemetry, type TelemetryTurn } from '../../src/app/demo/host.telemetry.js';
 import type { PushService } from '../../src/push.service.js';
 import type { Alarm, RawDatum } from '../../src/push.types.js';
 
@@ -29,8 +29,9 @@ describe('HostTelemetry', () => {
   /** A sample that ends when the test says so. */
   const unfinished = () => new Promise<Reading[]>((resolve) => (finish = resolve));
 
-  const start = (sample: () => Promise<Reading[]>) => {
-    telemetry = new HostTelemetry(pushed as unknown as PushService, { sample } as unknown as HostSampler);
+  const start = (sample: () => Promise<Reading[]>, turn?: TelemetryTurn) => {
+    const sampler = { sample } as unknown as HostSampler;
+    telemetry = new HostTelemetry(pushed as unknown as PushService, sampler, undefined, turn);
     telemetry.onApplicationBootstrap();
   };
 
@@ -92,6 +93,24 @@ describe('HostTelemetry', () => {
     await jest.advanceTimersByTimeAsync(3000);
     expect(sample).toHaveBeenCalledTimes(4);
     expect(error).toHaveBeenCalledTimes(1);
+  });
+
+  test('of several processes waits for its turn, and never begins once it is stopped', async () => {
+    let begin: (() => void) | undefined;
+    const turn = () => new Promise<void>((resolve) => (begin = resolve));
+    const sample = jest.fn(async () => [cpu(7)]);
+    start(sample, turn);
+    await jest.advanceTimersByTimeAsync(5000);
+    expect(sample).not.toHaveBeenCalled();
+    begin?.();
+    await jest.advanceTimersByTimeAsync(1000);
+    expect(pushed.data).toHaveLength(2);
+    await telemetry.onModuleDestroy();
+    start(sample, turn);
+    await telemetry.onModuleDestroy();
+    begin?.();
+    await jest.advanceTimersByTimeAsync(5000);
+    expect(pushed.data).toHaveLength(2);
   });
 
   test('pushes nothing once it is stopped', async () => {

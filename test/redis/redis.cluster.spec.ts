@@ -1,13 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import type { ClusterCommand } from '../../src/bus/cluster.js';
+import type { ClusterCommand, ClusterQuestion } from '../../src/bus/cluster.js';
 import { ClusterUnavailableError } from '../../src/push.errors.js';
 import { RedisCluster, type RedisClusterOptions } from '../../src/redis/redis.cluster.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
+import { RedisRevocations } from '../../src/redis/redis.revocations.js';
+import { RedisTickets } from '../../src/redis/redis.tickets.js';
 import { Child } from '../support/child.js';
 import { until, untilAsync, within } from '../support/deadline.js';
 import { RedisProxy } from '../support/redis.proxy.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
+const ASK: ClusterQuestion<null, { readonly n: number }> = { name: 'ask' };
 const SAY: ClusterCommand<{ readonly n: number }> = { name: 'say' };
 
 const returned = (node: RedisCluster, deadlineMs = 10_000) =>
@@ -188,5 +192,38 @@ describeWithRedis('RedisCluster', () => {
     for (const text of texts) await server.command('PUBLISH', `{${prefix}}:control`, text);
     await tellUntilHeard(second, first, 5);
     expect(heard).toEqual([{ n: 5 }]);
+  });
+
+  test('no more rights are needed than OPERATIONS.md names', async () => {
+    const operations = readFileSync(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
+    const [, ofBus = ''] = /Redis' user needs\n`([^`]+)`/.exec(operations) ?? [];
+    const [, ofLog = ''] = /on the keys `~\{<redisPrefix>\}:\*`: `([^`]+)`/.exec(operations) ?? [];
+    const [, ofCluster = ''] = /of Redis' user, besides those above: `([^`]+)`/.exec(operations) ?? [];
+    const rights = `${ofBus} ${ofLog} ${ofCluster}`.split(' ');
+    await server.command('ACL', 'SETUSER', 'node', 'reset', 'on', '>secret', `~{${prefix}}:*`, '&*', ...rights);
+    const url = server.url.replace('redis://', 'redis://node:secret@');
+    const [first, second] = [await open({ url }), await open({ url })];
+    await tellUntilHeard(first, second, 1);
+    second.onAsked(ASK, () => ({ n: 2 }));
+    expect(await first.ask(second.nodeId, ASK, null)).toEqual({ n: 2 });
+
+    const connection = await RedisConnection.open({ url, prefix });
+    ends.push(() => connection.close());
+    const tickets = new RedisTickets(connection);
+    const ticket = (await tickets.issue({ userName: 'ann' }, '/a')) ?? '';
+    expect(await tickets.look(ticket, '/a')).toEqual({ userName: 'ann' });
+    expect(await tickets.redeem(ticket, '/a')).toEqual({ userName: 'ann' });
+    const revocations = await RedisRevocations.open({ connection, cluster: first, keptMs: 60_000, onError });
+    ends.push(() => revocations.close());
+    await revocations.add({ tokenId: 't1' });
+    await second.close();
+    expect(await first.nodes()).toHaveLength(1);
+    expect(errors).toEqual([]);
+  });
+
+  test('a user who may not hear the channels is told so at the start', async () => {
+    await server.command('ACL', 'SETUSER', 'deaf', 'reset', 'on', '>secret', '~*', 'resetchannels', '+@all');
+    const opening = open({ url: server.url.replace('redis://', 'redis://deaf:secret@') }, { openDeadlineMs: 500 });
+    await expect(opening).rejects.toThrow('its user needs the right to publish and to subscribe');
   });
 });

@@ -13,6 +13,12 @@ import { PushService } from '../../push.service.js';
 import { type ConditionChange, HostConditions, hostConditionRules } from './host.conditions.js';
 import { HostSampler } from './host.sampler.js';
 
+/** Injection token of the {@link TelemetryTurn}; absent: at once. */
+export const TELEMETRY_TURN = Symbol('TELEMETRY_TURN');
+
+/** Resolves when it is this process that pushes the telemetry: of several one does. */
+export type TelemetryTurn = () => Promise<void>;
+
 const SAMPLE_INTERVAL_MS = 1000;
 export const HOST_BUSINESS_TYPE = 'host';
 
@@ -41,16 +47,22 @@ export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly pushService: PushService,
     private readonly sampler: HostSampler,
     @Optional() @Inject(ALARM_LOG) private readonly alarmLog?: AlarmLog,
+    @Optional() @Inject(TELEMETRY_TURN) private readonly turn?: TelemetryTurn,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.sampling = this.sampleAndPush();
+    if (this.turn === undefined) this.begin();
+    else void this.turn().then(() => this.begin());
   }
 
   async onModuleDestroy(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
     await this.sampling;
+  }
+
+  private begin(): void {
+    if (!this.isStopped) this.sampling = this.sampleAndPush();
   }
 
   /** The next sample is planned when this one has ended, so a slow machine is never asked twice at once. */

@@ -1,0 +1,279 @@
+import { EventEmitter } from 'node:events';
+import type { Worker } from 'node:cluster';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { Workers } from '../../src/app/workers.js';
+import { LogCapture } from '../support/log.capture.js';
+
+const STOP_DEADLINE_MS = 15_000;
+
+/** What the primary process sees of a worker's process. */
+class FakeWorker extends EventEmitter {
+  readonly orders: unknown[] = [];
+  readonly signals: string[] = [];
+  hasEnded = false;
+  readonly process = { kill: (signal: string) => this.signals.push(signal) };
+
+  constructor(readonly number: number) {
+    super();
+  }
+
+  isConnected(): boolean {
+    return !this.hasEnded;
+  }
+
+  send(order: unknown): void {
+    this.orders.push(order);
+  }
+
+  async listen(): Promise<void> {
+    this.emit('listening');
+    await settle();
+  }
+
+  async end(code: number | null = 1, signal: string | null = null): Promise<void> {
+    this.hasEnded = true;
+    this.emit('exit', code, signal);
+    await settle();
+  }
+}
+
+async function settle(): Promise<void> {
+  await jest.advanceTimersByTimeAsync(0);
+}
+
+let forked: FakeWorker[];
+let workers: Workers;
+let exitCode: number | undefined;
+let log: LogCapture;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  log = LogCapture.start();
+  forked = [];
+  exitCode = undefined;
+});
+
+afterEach(() => {
+  jest.useRealTimers();
+  log.stop();
+});
+
+async function run(count: number): Promise<void> {
+  workers = new Workers({
+    count,
+    stopDeadlineMs: STOP_DEADLINE_MS,
+    fork: (number) => {
+      const worker = new FakeWorker(number);
+      forked.push(worker);
+      return worker as unknown as Worker;
+    },
+  });
+  void workers.run().then((code) => (exitCode = code));
+  await settle();
+}
+
+/** The one that was forked last with this number. */
+function latest(number: number): FakeWorker {
+  const found = forked.findLast((worker) => worker.number === number);
+  if (found === undefined) throw new Error(`worker ${number} was not forked`);
+  return found;
+}
+
+const numbers = () => forked.map(({ number }) => number);
+
+describe('a worker that ends', () => {
+  test('is replaced by one of its number, after a pause that doubles up to 5 s', async () => {
+    await run(2);
+    await latest(2).listen();
+    expect(numbers()).toEqual([1, 2]);
+    const pauses: number[] = [];
+    for (let n = 0; n < 8; n++) {
+      const count = forked.length;
+      await latest(1).end();
+      let pauseMs = 0;
+      for (; forked.length === count; pauseMs += 50) await jest.advanceTimersByTimeAsync(50);
+      pauses.push(pauseMs);
+    }
+    expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    expect(new Set(numbers().slice(2))).toEqual(new Set([1]));
+    expect(exitCode).toBeUndefined();
+  });
+
+  test('at once and without a pause where it has listened for 10 s', async () => {
+    await run(1);
+    for (let n = 0; n < 3; n++) {
+      await latest(1).listen();
+      await jest.advanceTimersByTimeAsync(10_000);
+      await latest(1).end(null, 'SIGKILL');
+      expect(forked).toHaveLength(n + 2);
+    }
+    expect(log.of('Workers')).toContain('worker 1 ended with SIGKILL, and is replaced');
+  });
+
+  test('as one that fails, however long it took to start', async () => {
+    await run(1);
+    for (let n = 0; n < 5; n++) {
+      await jest.advanceTimersByTimeAsync(20_000);
+      await latest(1).end();
+    }
+    expect([forked.length, exitCode]).toEqual([5, 1]);
+  });
+
+  test('five times as soon as it starts ends all with 1, if nobody listens', async () => {
+    await run(2);
+    for (let n = 0; n < 5; n++) {
+      await latest(1).end();
+      await jest.advanceTimersByTimeAsync(5000);
+    }
+    expect(forked.filter(({ number }) => number === 1)).toHaveLength(5);
+    expect(latest(2).signals).toEqual(['SIGTERM']);
+    expect(exitCode).toBeUndefined();
+    await latest(2).end(null, 'SIGTERM');
+    expect(exitCode).toBe(1);
+    expect(log.lines.filter(({ level }) => level === 'fatal')).toHaveLength(1);
+  });
+
+  test('an error of its channel is told, and harms nobody', async () => {
+    await run(1);
+    latest(1).emit('error', new Error('EPIPE'));
+    expect(log.of('Workers')).toEqual(['worker 1 cannot be reached: EPIPE']);
+  });
+});
+
+describe('the telemetry', () => {
+  test('is for the first worker, once it listens, and for whoever replaces it', async () => {
+    await run(2);
+    await latest(2).listen();
+    expect([latest(1).orders, latest(2).orders]).toEqual([[], []]);
+    await latest(1).listen();
+    expect([latest(1).orders, latest(2).orders]).toEqual([['runTelemetry'], []]);
+    await latest(1).end();
+    await jest.advanceTimersByTimeAsync(100);
+    expect(latest(1).orders).toEqual([]);
+    await latest(1).listen();
+    expect(latest(1).orders).toEqual(['runTelemetry']);
+  });
+});
+
+describe('stop', () => {
+  test('ends all in order, those that are waited for too, and resolves to 0', async () => {
+    await run(3);
+    await latest(1).listen();
+    await latest(3).end();
+    workers.stop();
+    workers.stop();
+    expect([latest(1).signals, latest(2).signals]).toEqual([['SIGTERM'], ['SIGTERM']]);
+    await latest(1).end(0);
+    expect(exitCode).toBeUndefined();
+    await latest(2).end(null, 'SIGTERM');
+    expect(exitCode).toBe(0);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(numbers()).toEqual([1, 2, 3]);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test('kills whoever does not end in time, and resolves to 1', async () => {
+    await run(1);
+    await latest(1).listen();
+    workers.stop();
+    await jest.advanceTimersByTimeAsync(STOP_DEADLINE_MS - 1);
+    expect(latest(1).signals).toEqual(['SIGTERM']);
+    await jest.advanceTimersByTimeAsync(1);
+    expect(latest(1).signals).toEqual(['SIGTERM', 'SIGKILL']);
+    await latest(1).end(null, 'SIGKILL');
+    expect(exitCode).toBe(1);
+  });
+});
+
+async function runAndListen(): Promise<[FakeWorker, FakeWorker]> {
+  await run(2);
+  await latest(1).listen();
+  await latest(2).listen();
+  return [latest(1), latest(2)];
+}
+
+describe('roll', () => {
+  test('replaces one after the other: the old one goes when the new one listens', async () => {
+    const [first, second] = await runAndListen();
+    const rolled = workers.roll();
+    await settle();
+    const newFirst = latest(1);
+    expect([numbers(), first.orders]).toEqual([[1, 2, 1], ['runTelemetry']]);
+    await newFirst.listen();
+    expect(first.orders).toEqual(['runTelemetry', 'retire']);
+    expect([numbers(), newFirst.orders]).toEqual([[1, 2, 1], []]);
+    await first.end(0);
+    // Only then there is nobody else who runs it.
+    expect(newFirst.orders).toEqual(['runTelemetry']);
+    expect(numbers()).toEqual([1, 2, 1, 2]);
+    await latest(2).listen();
+    expect(second.orders).toEqual(['retire']);
+    await second.end(0);
+    await rolled;
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(numbers()).toEqual([1, 2, 1, 2]);
+    expect([first.signals, second.signals]).toEqual([[], []]);
+    await newFirst.end();
+    await jest.advanceTimersByTimeAsync(5000);
+    expect(numbers()).toEqual([1, 2, 1, 2, 1]);
+  });
+
+  test('ends where a new one does not start; those that run go on', async () => {
+    const [first, second] = await runAndListen();
+    const rolled = workers.roll();
+    await settle();
+    await latest(1).end();
+    await rolled;
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(numbers()).toEqual([1, 2, 1]);
+    expect([first.orders, second.orders]).toEqual([['runTelemetry'], []]);
+  });
+
+  test('one at a time', async () => {
+    await runAndListen();
+    void workers.roll();
+    void workers.roll();
+    await settle();
+    expect(numbers()).toEqual([1, 2, 1]);
+  });
+
+  test('an old one that dies meanwhile leaves one in its place', async () => {
+    const [first] = await runAndListen();
+    void workers.roll();
+    await settle();
+    const next = latest(1);
+    await first.end(null, 'SIGKILL');
+    await jest.advanceTimersByTimeAsync(100);
+    const between = latest(1);
+    expect(between).not.toBe(next);
+    await next.listen();
+    expect(between.signals).toEqual(['SIGTERM']);
+    await between.end(null, 'SIGTERM');
+    await latest(2).listen();
+    expect(next.hasEnded).toBe(false);
+    expect(numbers()).toEqual([1, 2, 1, 1, 2]);
+  });
+
+  test('one that does not retire in time is killed, and all goes on', async () => {
+    const [first] = await runAndListen();
+    void workers.roll();
+    await settle();
+    await latest(1).listen();
+    await jest.advanceTimersByTimeAsync(STOP_DEADLINE_MS);
+    expect(first.signals).toEqual(['SIGKILL']);
+    await first.end(null, 'SIGKILL');
+    expect(numbers()).toEqual([1, 2, 1, 2]);
+    expect(exitCode).toBeUndefined();
+  });
+
+  test('ends with all where it is stopped in between', async () => {
+    const [first, second] = await runAndListen();
+    const rolled = workers.roll();
+    await settle();
+    workers.stop();
+    expect(forked.map(({ signals }) => signals)).toEqual([['SIGTERM'], ['SIGTERM'], ['SIGTERM']]);
+    for (const worker of [first, second, latest(1)]) await worker.end(0);
+    await rolled;
+    expect([exitCode, forked.length]).toEqual([0, 3]);
+  });
+});
