@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { connectTestClient } from '../../src/testing/index.js';
 import { PLATFORMS } from '../support/gateway.fixture.js';
 import { entriesOf, MAIN } from './application.sources.js';
@@ -21,8 +21,6 @@ export function applicationsOf<N extends string>(
     const entries = Object.entries<() => Promise<FreshApplication>>(makers);
     await Promise.all(entries.map(async ([name, make]) => made.set(name, await make())));
   }, 240_000);
-
-  afterAll(() => Promise.all([...made.values()].map((application) => application.remove())));
 
   return (name) => {
     const application = made.get(name);

@@ -32,7 +32,11 @@ export const MODULES = {
 
 /** An application in a folder of its own, with the library in its node_modules. */
 export class FreshApplication {
-  private constructor(readonly folder: string) {}
+  private static readonly made = new Set<FreshApplication>();
+
+  private constructor(readonly folder: string) {
+    FreshApplication.made.add(this);
+  }
 
   static async create(
     type: 'module' | 'commonjs',
@@ -106,7 +110,10 @@ export class FreshApplication {
     return `http://127.0.0.1:${port}`;
   }
 
-  async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true });
+  /** Also those that could not be installed or compiled. */
+  static async removeAll(): Promise<void> {
+    const folders = [...FreshApplication.made].map(({ folder }) => folder);
+    FreshApplication.made.clear();
+    await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
   }
 }

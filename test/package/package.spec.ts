@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { applicationsCases } from './applications.cases.js';
 import { contentsCases } from './contents.cases.js';
+import { FreshApplication } from './fresh.application.js';
 import { PackedLibrary } from './packed.library.js';
 import { readmeCases } from './readme.cases.js';
 import { registryCases } from './registry.cases.js';
@@ -12,7 +13,7 @@ beforeAll(async () => {
   library = await PackedLibrary.pack();
 }, 180_000);
 
-afterAll(() => library.remove());
+afterAll(() => Promise.all([PackedLibrary.removeAll(), FreshApplication.removeAll()]));
 
 describe('what is packed', () => {
   contentsCases(() => library);

@@ -24,6 +24,8 @@ export interface Manifest {
   readonly typesVersions: { readonly '*': Readonly<Record<string, readonly string[]>> };
 }
 
+const folders: string[] = [];
+
 /** The library as it would be published: built and packed in a copy of this checkout. */
 export class PackedLibrary {
   private constructor(
@@ -36,6 +38,7 @@ export class PackedLibrary {
 
   static async pack(): Promise<PackedLibrary> {
     const folder = await mkdtemp(join(tmpdir(), 'push-package-'));
+    folders.push(folder);
     const names = (await readdir(PROJECT)).filter((name) => !LEFT_OUT.has(name) && !name.endsWith('.tgz'));
     await Promise.all(names.map((name) => cp(join(PROJECT, name), join(folder, name), { recursive: true })));
     await symlink(join(PROJECT, 'node_modules'), join(folder, 'node_modules'));
@@ -58,7 +61,8 @@ export class PackedLibrary {
     return readFile(join(this.folder, file), 'utf8');
   }
 
-  async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true });
+  /** Also where it could not be built. */
+  static async removeAll(): Promise<void> {
+    await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
   }
 }
