@@ -30,6 +30,7 @@ const ENDING_MS = 500;
 export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
   private readonly logger = new Logger(Drain.name);
   private servesUntilMs = 0;
+  private endsAtMs = 0;
 
   constructor(
     private readonly options: PushOptions,
@@ -38,6 +39,11 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
     private readonly rawDataRegistry: RawDataRegistry,
     private readonly alarmRegistry: AlarmRegistry,
   ) {}
+
+  /** Until everything has to have ended. */
+  get leftMs(): number {
+    return Math.max(0, this.endsAtMs - performance.now());
+  }
 
   onApplicationBootstrap(): void {
     this.state.enter('serving');
@@ -58,7 +64,8 @@ export class Drain implements OnApplicationBootstrap, OnModuleDestroy, BeforeApp
     await until(this.servesUntilMs);
     this.state.enter('draining');
     const startMs = performance.now();
-    const deadlineMs = startMs + this.options.drainDeadlineMs - ENDING_MS;
+    this.endsAtMs = startMs + this.options.drainDeadlineMs;
+    const deadlineMs = this.endsAtMs - ENDING_MS;
     const empty = Promise.all([this.alarmRegistry.whenEmpty(), this.rawDataRegistry.whenEmpty()]);
     const windowMs = Math.min(this.options.drainWindowMs, this.options.drainDeadlineMs / 2);
     const portions = planDepartures(this.kindsOfClients(), windowMs);

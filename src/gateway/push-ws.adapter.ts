@@ -3,8 +3,10 @@ import type { Duplex } from 'node:stream';
 import { Logger, type WebSocketAdapter } from '@nestjs/common';
 import { WsAdapter } from '@nestjs/platform-ws';
 import { PushOptions } from '../push.options.js';
+import { Drain } from './drain.js';
 import { PUSH_GATEWAY } from './gateway.metadata.js';
 import { type GatewayName, type GatewayRoute, GatewayRoutes } from './gateway.routes.js';
+import { HttpConnections } from './http-connections.js';
 import { PushServer, PushSocket, suitableExtensions } from './push.socket.js';
 import { type Refusal, refuseUpgrade } from './refusal.js';
 import { NOT_SERVING, UpgradeGate } from './upgrade.gate.js';
@@ -105,7 +107,11 @@ export class PushWsAdapter extends WsAdapter {
     limitHeaderTime(httpServer, this.app.get(PushOptions, { strict: false }).headersTimeoutMs);
     const listener: UpgradeListener = (request, socket, head) => this.takeUpgrade(request, socket, head);
     httpServer.on('upgrade', listener);
-    this.stopListening = () => httpServer.off('upgrade', listener);
+    const connections = new HttpConnections(httpServer);
+    this.stopListening = () => {
+      httpServer.off('upgrade', listener);
+      connections.end(this.app.get(Drain, { strict: false }).leftMs);
+    };
     return httpServer;
   }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Agent, get } from 'node:http';
+import { Controller, Get, Injectable, type OnModuleInit } from '@nestjs/common';
 import { SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import { describe, expect, test } from '@jest/globals';
 import { Authenticator, NodeState, type Principal } from '../../src/index.js';
@@ -162,6 +163,61 @@ describe.each(PLATFORMS)('life and death on %s', (platform) => {
     await until(() => gateway.placesTaken === 0, 'its place is free');
     expect(gateway.rawData.count()).toBe(0);
     stuck.destroy();
+  });
+
+  describe('an HTTP connection', () => {
+    @Controller()
+    class Slow {
+      answer: (() => void) | undefined;
+
+      @Get('slow')
+      ask(): Promise<string> {
+        return new Promise((resolve) => (this.answer = () => resolve('at last')));
+      }
+    }
+
+    test('that is kept alive, and asked on again and again, does not hold up the end', async () => {
+      const gateway = await gatewayOn(platform).withControllers(Slow).start();
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      const { port, httpServer } = gateway;
+      const statuses: unknown[] = [];
+      const ask = (path: string) => {
+        const asked = get({ agent, port, host: '127.0.0.1', path }, (response) => {
+          statuses.push(response.statusCode);
+          response.resume().once('end', () => setTimeout(() => ask(RAW_DATA_PATH), 50));
+        });
+        // In the end nobody answers any more.
+        asked.on('error', () => {});
+      };
+      ask('/slow');
+      const slow = gateway.app.get(Slow);
+      await until(() => slow.answer !== undefined, 'the route is asked');
+      const closing = gateway.app.close();
+      await until(() => !httpServer.listening, 'the server closes');
+      slow.answer?.();
+      await within(closing, 'the application is closed', 3000);
+      expect(statuses[0]).toBe(200);
+      agent.destroy();
+    });
+
+    test('that says nothing, as browsers open them in advance, does not hold up the end', async () => {
+      const gateway = await gatewayOn(platform).start();
+      const silent = await openSocket(gateway.port);
+      await within(gateway.app.close(), 'the application is closed', 3000);
+      await until(() => silent.destroyed, 'it is closed');
+      expect(silent.bytesRead).toBe(0);
+    });
+
+    test('whose request is never answered is cut at the deadline', async () => {
+      const gateway = await gatewayOn(platform).withOptions({ drainDeadlineMs: 1500 }).withControllers(Slow).start();
+      const waiting = rawGet(gateway.port, { path: '/slow' });
+      waiting.catch(() => {});
+      await until(() => gateway.app.get(Slow).answer !== undefined, 'the route is asked');
+      const startMs = performance.now();
+      await within(gateway.app.close(), 'the application is closed');
+      expect(performance.now() - startMs).toBeGreaterThan(1000);
+      expect(performance.now() - startMs).toBeLessThan(3000);
+    });
   });
 
   describe('an upgrade whose authentication is still pending', () => {
