@@ -57,7 +57,7 @@ class Inbox {
 
   /** Keeps a text; returns whether it was a mark, which has to be sent back. */
   take(text: string): boolean {
-    if (!/^\{"event":"(ready|mark|heartbeat)"/.test(text)) this.texts.push(text);
+    if (!/^\{"event":"(ready|mark|heartbeat|drain)"/.test(text)) this.texts.push(text);
     return text.startsWith('{"event":"mark"');
   }
 }
