@@ -363,7 +363,7 @@ describeWithRedis('RedisAlarmLog', () => {
 
     /** `a` has seen ten alarms and two more; these are in no file when Redis comes back, nor does `a` ask until later. */
     beforeEach(async () => {
-      await start();
+      await start({ appendfsync: 'always' });
       const node = await openLog();
       await node.log.append(Array.from({ length: 10 }, (_, i) => alarmOf(i + 1)));
       server.backUp();

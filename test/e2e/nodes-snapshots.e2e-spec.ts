@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { WebSocket } from 'ws';
 import type { PushModuleOptions } from '../../src/index.js';
 import type { SubscriptionRequest } from '../../src/protocol/messages.js';
 import { turn, until } from '../support/deadline.js';
@@ -209,6 +210,21 @@ describeWithRedis('Snapshots of several nodes', () => {
     const deadlineAtMs = performance.now() + FRESH_WITHIN_MS;
     while ((await channelCount()) > before && performance.now() < deadlineAtMs);
     expect(await channelCount()).toBe(before);
+  });
+
+  test('a client that goes away while its upgrade waits leaves nothing either', async () => {
+    await twoNodes();
+    const before = await channelCount();
+    redis.signal('SIGSTOP');
+    const sockets = [1, 2, 3].map((n) => new WebSocket(b.url(`/ws/rowdata/dev/p${n}/ann?snapshot=true`)));
+    for (const socket of sockets) socket.on('error', () => {});
+    await until(() => b.placesTaken === sockets.length, 'they wait to be let in');
+    for (const socket of sockets) socket.terminate();
+    await until(() => b.placesTaken === 0, 'they have gone');
+    redis.signal('SIGCONT');
+    const deadlineAtMs = performance.now() + FRESH_WITHIN_MS;
+    while ((await channelCount()) > before && performance.now() < deadlineAtMs);
+    expect([await channelCount(), b.rawData.count()]).toEqual([before, 0]);
   });
 
   test('what one tick pushes to a key is written by one command', async () => {
