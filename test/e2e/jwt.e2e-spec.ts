@@ -167,7 +167,7 @@ describe.each(PLATFORMS)('JSON Web Tokens on %s', (platform) => {
       expect(answer.headers['www-authenticate']).toBeUndefined();
     }
     expect(log?.lines).toContainEqual(
-      expect.objectContaining({ level: 'error', message: expect.stringContaining('the authenticator failed') }),
+      expect.objectContaining({ level: 'error', message: expect.stringContaining('authentication failed') }),
     );
   });
 
