@@ -69,8 +69,8 @@ function show({ from, to }: Import): string {
   return `${from} -> ${to}`;
 }
 
-/** Types, errors and tokens without anything concrete behind them. */
-const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts'];
+/** Types, errors, tokens and words of one line, without anything concrete behind them. */
+const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts', 'push.deadline.ts'];
 const PORTS = ['bus', 'alarm-log'];
 const TOP = [
   'index.ts',
@@ -100,6 +100,7 @@ const ARROWS: Record<string, readonly string[]> = {
   sdk: ['protocol'],
   'push.errors.ts': [],
   'push.clock.ts': [],
+  'push.deadline.ts': [],
   'push.types.ts': ['fan-out', 'protocol'],
   'push.rules.ts': ['fan-out', 'protocol', ...ROOT_WORDS],
   'push.module-definition.ts': ['push.options.ts'],

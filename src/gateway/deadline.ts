@@ -1,17 +1,12 @@
-/** An authenticator that takes longer refuses the connection (503), so that a pending upgrade never holds its place for good. */
-const AUTHENTICATION_DEADLINE_MS = 5000;
+import { withDeadline } from '../push.deadline.js';
 
-/** Waits for the application's authenticator or authorizer, but not for ever. */
-export async function withDeadline<T>(work: T | Promise<T>): Promise<T> {
+/** An application that takes longer refuses the connection (503), so that a pending upgrade never holds its place for good. */
+const ANSWER_DEADLINE_MS = 5000;
+
+/** What the application's authenticator or authorizer answers, or an error where that takes too long. */
+export async function answerOf<T>(work: T | Promise<T>): Promise<T> {
   if (!(work instanceof Promise)) return work;
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    const error = new Error(`there was no answer within ${AUTHENTICATION_DEADLINE_MS} ms`);
-    timer = setTimeout(() => reject(error), AUTHENTICATION_DEADLINE_MS);
+  return withDeadline(work, ANSWER_DEADLINE_MS, () => {
+    throw new Error(`there was no answer within ${ANSWER_DEADLINE_MS} ms`);
   });
-  try {
-    return await Promise.race([work, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

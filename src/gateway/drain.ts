@@ -11,6 +11,7 @@ import { FlushQueue } from '../fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
 import { CloseCodes } from '../protocol/close-codes.js';
 import { serverMessage } from '../protocol/messages.js';
+import { withDeadline } from '../push.deadline.js';
 import { PushOptions } from '../push.options.js';
 import { AlarmRegistry } from '../registry/alarm.registry.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
@@ -139,14 +140,10 @@ async function until(atMs: number): Promise<void> {
 }
 
 /** Waits until the promise resolves, at the latest until then; whether it has. */
-async function isBefore(promise: Promise<unknown>, atMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, atMs - performance.now()), false);
-  });
-  try {
-    return await Promise.race([promise.then(() => true), expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+function isBefore(promise: Promise<unknown>, atMs: number): Promise<boolean> {
+  return withDeadline(
+    promise.then(() => true),
+    Math.max(0, atMs - performance.now()),
+    () => false,
+  );
 }

@@ -5,7 +5,7 @@ import { REVOCATIONS, type Revocations } from '../access/revocations.js';
 import type { Client } from '../fan-out/client.js';
 import type { Ref } from '../protocol/client-message.js';
 import { type Session, Sessions } from '../registry/sessions.js';
-import { withDeadline } from './deadline.js';
+import { answerOf } from './deadline.js';
 import { sendException } from './exception.js';
 
 /** Takes the fresh token of an open connection, so that it need not be closed when the old one ends. */
@@ -38,7 +38,7 @@ export class TokenRefresh {
   private async replace(session: Session, token: string): Promise<void> {
     const { principal: current } = session;
     // A synchronous throw is a rejection too.
-    const refreshed = await withDeadline(Promise.resolve().then(() => this.authenticator.refresh(token, current)));
+    const refreshed = await answerOf(Promise.resolve().then(() => this.authenticator.refresh(token, current)));
     if (refreshed.userName !== current.userName) {
       throw new AuthenticationError('otherUser', "the token is another user's: connect again for that");
     }

@@ -22,7 +22,7 @@ import { type Cover, RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { Session } from '../registry/sessions.js';
 import { parseAlarmRequest } from './alarm.query.js';
-import { withDeadline } from './deadline.js';
+import { answerOf } from './deadline.js';
 import { type GatewayRoute } from './gateway.routes.js';
 import { NodeState } from './node-state.js';
 import type { Refusal } from './refusal.js';
@@ -197,7 +197,7 @@ export class UpgradeGate {
 
   private askAuthenticator(handshake: Handshake): Promise<Principal> {
     // A synchronous throw is a rejection too.
-    return withDeadline(Promise.resolve().then(() => this.authenticator.authenticate(handshake)));
+    return answerOf(Promise.resolve().then(() => this.authenticator.authenticate(handshake)));
   }
 
   private takeUserPlace({ userName }: Principal, place: Place): Refusal | undefined {
@@ -223,7 +223,7 @@ export class UpgradeGate {
       };
     }
     try {
-      if ((await withDeadline(this.authorizer.mayConnect(principal, handshake))) === true) return undefined;
+      if ((await answerOf(this.authorizer.mayConnect(principal, handshake))) === true) return undefined;
       return { status: 403, error: 'forbiddenKey', message: 'this may not be seen with these credentials' };
     } catch (cause) {
       this.logger.error(`the authorizer failed: ${describe(cause)}`);

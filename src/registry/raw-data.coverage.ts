@@ -5,6 +5,7 @@ import type { Interest, InterestListener } from '../fan-out/interest.js';
 import type { StoredValue } from '../fan-out/series-values.js';
 import { LastValues } from '../fan-out/last-values.js';
 import type { SubscriptionRequest } from '../protocol/messages.js';
+import { withDeadline } from '../push.deadline.js';
 import { PushOptions } from '../push.options.js';
 import { LastValueSync } from './last-value.sync.js';
 
@@ -105,17 +106,11 @@ export class RawDataCoverage implements InterestListener, OnApplicationShutdown 
     if (this.bus.fault !== undefined) return undefined;
     const wanted = this.bus.whenWanted();
     const covered = wanted === undefined ? this.sync?.fill(toFill) : wanted.then(() => this.sync?.fill(toFill));
-    return covered === undefined ? undefined : this.inTime(covered, toFill);
+    return covered && this.inTime(covered, toFill);
   }
 
   private async inTime(covered: Promise<unknown>, toFill: readonly SubscriptionRequest[]): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), COVER_DEADLINE_MS);
-      timer.unref();
-    });
-    if ((await Promise.race([covered, deadline])) === 'late') this.sync?.miss(toFill);
-    clearTimeout(timer);
+    await withDeadline(covered, COVER_DEADLINE_MS, () => this.sync?.miss(toFill));
   }
 
   private takeFault(): void {

@@ -1,17 +1,13 @@
+import { withDeadline } from '../push.deadline.js';
+
 /** How long a test waits for something that takes milliseconds when all is well. */
 export const DEADLINE_MS = 5000;
 
 /** What the promise gives, or an error that says what did not happen in time (5,000 ms unless told otherwise). */
-export async function within<T>(promise: Promise<T>, what: string, deadlineMs = DEADLINE_MS): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not within ${deadlineMs} ms: ${what}`)), deadlineMs);
+export function within<T>(promise: Promise<T>, what: string, deadlineMs = DEADLINE_MS): Promise<T> {
+  return withDeadline(promise, deadlineMs, () => {
+    throw new Error(`not within ${deadlineMs} ms: ${what}`);
   });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Waits until the condition holds, looking again in every turn of the event loop; rejects as {@link within} does. */
