@@ -18,6 +18,7 @@ import type { LastValueStore } from './bus/last-value.store.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { RedisBus } from './bus/redis.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
+import { stackOf } from './push.causes.js';
 import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
 import { RedisCluster } from './redis/redis.cluster.js';
@@ -137,8 +138,7 @@ async function openOnRedis(options: PushOptions, url: string, now: Clock): Promi
     onError: (message) => logger.error(message),
   });
   try {
-    const onError = (what: string, cause: unknown) =>
-      logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
+    const onError = (what: string, cause: unknown) => logger.error(`cannot ${what}`, stackOf(cause));
     const cluster = await RedisCluster.open({ connection, onError });
     return {
       alarmLog: await RedisAlarmLog.open({

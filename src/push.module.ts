@@ -32,6 +32,7 @@ import { UpgradeGate } from './gateway/upgrade.gate.js';
 import { AuditTrail } from './observe/audit.trail.js';
 import { NodeHealth } from './observe/node.health.js';
 import { Backends } from './push.backends.js';
+import { stackOf } from './push.causes.js';
 import { CLOCK, type Clock } from './push.clock.js';
 import { PushConfigurationError } from './push.errors.js';
 import {
@@ -184,7 +185,7 @@ export interface PushOptionsFactory {
 }
 
 function reportAuthorizer(cause: unknown): void {
-  const stack = withoutTokens(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+  const stack = withoutTokens(stackOf(cause));
   new Logger(PushModule.name).error(`the authorizer failed, and was taken for a refusal: ${stack}`);
 }
 

@@ -70,7 +70,7 @@ function show({ from, to }: Import): string {
 }
 
 /** Types, errors, tokens and words of one line, without anything concrete behind them. */
-const ROOT_WORDS = ['push.errors.ts', 'push.types.ts', 'push.clock.ts', 'push.deadline.ts'];
+const ROOT_WORDS = ['push.causes.ts', 'push.errors.ts', 'push.types.ts', 'push.clock.ts', 'push.deadline.ts'];
 const PORTS = ['bus', 'alarm-log'];
 const TOP = [
   'index.ts',
@@ -98,6 +98,7 @@ const ARROWS: Record<string, readonly string[]> = {
   registry: ['fan-out', 'protocol', 'access', 'observe', ...PORTS, ...ROOT_WORDS, 'push.options.ts'],
   gateway: ['registry', 'protocol', 'access', 'fan-out', 'observe', ...ROOT_WORDS, 'push.options.ts'],
   sdk: ['protocol'],
+  'push.causes.ts': [],
   'push.errors.ts': [],
   'push.clock.ts': [],
   'push.deadline.ts': [],

@@ -1,3 +1,4 @@
+import { reasonOf } from '../push.causes.js';
 import { PushConfigurationError } from '../push.errors.js';
 import { Authenticator } from './authenticator.js';
 import type { Handshake } from './handshake.js';
@@ -54,7 +55,7 @@ function assertFound<T>(find: () => T, type: abstract new (...args: never[]) => 
   try {
     found = find();
   } catch (cause) {
-    throw notFound(type.name, cause instanceof Error ? cause.message : String(cause));
+    throw notFound(type.name, reasonOf(cause));
   }
   if (!(found instanceof type)) throw notFound(type.name, `it does not extend ${type.name}`);
 }

@@ -2,8 +2,8 @@ import { stat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { codeOf } from '../push.causes.js';
 import { PushConfigurationError } from '../push.errors.js';
-import { codeOf } from './error.facts.js';
 
 /**
  * The right of one process to a folder. It ends with the process, however that ends: it is a socket that listens, not a

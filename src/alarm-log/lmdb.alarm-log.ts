@@ -1,9 +1,9 @@
 import type { Database } from 'lmdb';
+import { reasonOf } from '../push.causes.js';
 import { AlarmNotAcceptedError } from '../push.errors.js';
 import type { AlarmEntry, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log.js';
 import { type AlarmRetention, eventIdTaken, eventIdTwice, PAGE_BYTES } from './alarm-log.rules.js';
 import { decodeAlarm, decodeFacts, encodeAlarm, type StoredFacts, storedJsonBytes } from './alarm.encoding.js';
-import { reasonOf } from './error.facts.js';
 import { LmdbEnvironment } from './lmdb.environment.js';
 
 const HOUR_MS = 3_600_000;

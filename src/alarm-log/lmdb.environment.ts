@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, realpath, stat, statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { open as openLmdb, type Database, type Key, type RootDatabase } from 'lmdb';
+import { codeOf, reasonOf } from '../push.causes.js';
 import { AlarmNotAcceptedError, PushConfigurationError } from '../push.errors.js';
-import { codeOf, reasonOf } from './error.facts.js';
 import { ExclusiveLock } from './exclusive.lock.js';
 import { checkRoom, setDamagedAside } from './lmdb.files.js';
 

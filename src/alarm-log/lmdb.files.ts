@@ -2,8 +2,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { access, rename, statfs } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { join } from 'node:path';
+import { codeOf } from '../push.causes.js';
 import { PushConfigurationError } from '../push.errors.js';
-import { codeOf } from './error.facts.js';
 
 /** What LMDB writes to open a database, its lock file included: it maps that one, and a full disk would end the process. */
 const ROOM_BYTES = 256 * 1024;

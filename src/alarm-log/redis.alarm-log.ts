@@ -1,10 +1,10 @@
+import { reasonOf } from '../push.causes.js';
 import { AlarmNotAcceptedError, PushConfigurationError } from '../push.errors.js';
 import { withinMs } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/redis.connection.js';
 import { arrayOf } from '../redis/redis.reply.js';
 import type { AlarmEntry, AlarmLog, AppendReceipt, LogBounds, NewAlarm } from './alarm-log.js';
 import { type AlarmRetention, PAGE_BYTES } from './alarm-log.rules.js';
-import { reasonOf } from './error.facts.js';
 import {
   ACTIVE_SCRIPT,
   APPEND_SCRIPT,

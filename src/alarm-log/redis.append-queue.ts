@@ -1,7 +1,7 @@
+import { reasonOf } from '../push.causes.js';
 import { AlarmNotAcceptedError } from '../push.errors.js';
 import { isRefusal } from '../redis/redis.errors.js';
 import type { AppendReceipt, NewAlarm } from './alarm-log.js';
-import { reasonOf } from './error.facts.js';
 
 /** One script call takes batches until it holds so many alarms or so much JSON; Redis serves nobody else meanwhile. */
 const MAX_GROUP_ALARMS = 500;

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { reasonOf } from '../push.causes.js';
 import { withinMs } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/redis.connection.js';
 import { arrayOf } from '../redis/redis.reply.js';
 import type { RedisScript } from '../redis/redis.script.js';
 import type { LogBounds } from './alarm-log.js';
-import { reasonOf } from './error.facts.js';
 import { STATE_SCRIPT } from './redis.alarm-log.scripts.js';
 
 export interface LogAnswer {

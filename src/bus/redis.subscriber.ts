@@ -1,3 +1,4 @@
+import { reasonOf } from '../push.causes.js';
 import type { RedisConnection } from '../redis/redis.connection.js';
 import type { RedisClient, RedisLink } from '../redis/redis.link.js';
 import type { ChannelName } from './channels.js';
@@ -148,7 +149,7 @@ export class RedisSubscriber {
   }
 
   private refused(cause: unknown): void {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const fault = `Redis refuses to let this node subscribe (${reason}), ${CONSEQUENCE}`;
     if (fault !== this.fault) this.options.onError(fault);
     this.setFault(fault);

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Logger, type WebSocketAdapter } from '@nestjs/common';
 import { WsAdapter } from '@nestjs/platform-ws';
+import { stackOf } from '../push.causes.js';
 import { PushOptions } from '../push.options.js';
 import { Drain } from './drain.js';
 import { PUSH_GATEWAY } from './gateway.metadata.js';
@@ -166,7 +167,7 @@ export class PushWsAdapter extends WsAdapter {
     // Without a listener a reset while the gate still decides would end the process.
     socket.on('error', ignoreError);
     this.answerUpgrade(server, route, request, socket, head).catch((cause: unknown) => {
-      this.log.error('an upgrade failed', cause instanceof Error ? cause.stack : String(cause));
+      this.log.error('an upgrade failed', stackOf(cause));
       socket.destroy();
     });
   }

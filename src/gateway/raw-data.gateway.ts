@@ -16,6 +16,7 @@ import {
   type SubscriptionRequest,
 } from '../protocol/messages.js';
 import { CloseCodes } from '../protocol/close-codes.js';
+import { stackOf } from '../push.causes.js';
 import { PushOptions } from '../push.options.js';
 import { Degradation } from '../registry/degradation.js';
 import { RawDataCoverage } from '../registry/raw-data.coverage.js';
@@ -47,7 +48,7 @@ export class RawDataGateway
   ) {
     // As many as a client may send at once.
     this.turns = new ClientTurns(2 * options.maxMessagesPerSecond, (client, cause) => {
-      this.logger.error('a subscription failed', cause instanceof Error ? cause.stack : String(cause));
+      this.logger.error('a subscription failed', stackOf(cause));
       // It cannot know what it is subscribed to, and finds that out when it comes back.
       client.terminate();
     });

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { TICKET_LIFE_MS, TICKETS, type Tickets } from '../access/tickets.js';
 import type { Principal } from '../access/principal.js';
+import { stackOf } from '../push.causes.js';
 import { GatewayRoutes } from './gateway.routes.js';
 import type { Refusal } from './refusal.js';
 import { UpgradeGate } from './upgrade.gate.js';
@@ -45,7 +46,7 @@ export class TicketOffice {
     try {
       return await this.tickets.issue(principal, path);
     } catch (cause) {
-      this.logger.error('no ticket could be stored', cause instanceof Error ? cause.stack : String(cause));
+      this.logger.error('no ticket could be stored', stackOf(cause));
       return undefined;
     }
   }

@@ -4,6 +4,7 @@ import { withoutTokens } from '../access/bearer.token.js';
 import { REVOCATIONS, type Revocations } from '../access/revocations.js';
 import type { Client } from '../fan-out/client.js';
 import type { Ref } from '../protocol/client-message.js';
+import { reasonOf } from '../push.causes.js';
 import { type Session, Sessions } from '../registry/sessions.js';
 import { answerOf } from './deadline.js';
 import { sendException } from './exception.js';
@@ -48,9 +49,7 @@ export class TokenRefresh {
 
   private faultOf(cause: unknown): string {
     if (cause instanceof AuthenticationError) return cause.message;
-    this.logger.error(
-      `the authenticator failed: ${withoutTokens(cause instanceof Error ? cause.message : String(cause))}`,
-    );
+    this.logger.error(`the authenticator failed: ${withoutTokens(reasonOf(cause))}`);
     return 'authentication is not available now: try again later';
   }
 }

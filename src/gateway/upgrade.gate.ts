@@ -15,6 +15,7 @@ import { TICKETS, type Tickets } from '../access/tickets.js';
 import { type AlarmAddress, isAlarmFor } from '../fan-out/alarm.client.js';
 import { WireFormat } from '../fan-out/frame.js';
 import { AuditTrail } from '../observe/audit.trail.js';
+import { stackOf } from '../push.causes.js';
 import { SubscriptionLimitError } from '../push.errors.js';
 import { PushOptions } from '../push.options.js';
 import { type AlarmPlace, AlarmPlaces, type AlarmRequest } from '../registry/alarm.places.js';
@@ -338,7 +339,7 @@ const SNAPSHOT_TOO_LARGE: Refusal = {
 const REVOKED = unauthorized('revoked', 'these credentials were revoked: fetch new ones');
 
 function describe(cause: unknown): string {
-  return withoutTokens(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+  return withoutTokens(stackOf(cause));
 }
 
 const RETRY_LATER = { 'Retry-After': '5' };

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { reasonOf } from '../push.causes.js';
 import { PushConfigurationError } from '../push.errors.js';
 import { withinMs } from './deadline.js';
 import { type RedisClient, RedisLink, type RedisLinkOptions } from './redis.link.js';
@@ -124,11 +125,4 @@ async function loadRedis(): Promise<typeof import('redis')> {
 /** Host and port alone: the rest may hold a password. */
 function placeOf(url: string): string {
   return new URL(url).host;
-}
-
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  const code = 'code' in cause ? String(cause.code) : '';
-  // Node's AggregateError of a name with several addresses has no message.
-  return cause.message === '' ? code : cause.message;
 }

@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import { filter, firstValueFrom, type Observable } from 'rxjs';
 import type { Client } from '../fan-out/client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
+import { stackOf } from '../push.causes.js';
 import { InvalidPushError, PayloadTooLargeError } from '../push.errors.js';
 import { WriteTotals } from '../fan-out/write-totals.js';
 import { GuardedSubject } from './guarded.subject.js';
@@ -61,7 +62,7 @@ export abstract class ClientRegistry<C extends Client> {
   private readonly messages: GuardedSubject<ClientSent>;
 
   protected constructor(protected readonly logger: Logger) {
-    const report = (cause: unknown) => logger.error('a listener of this registry threw', errorStack(cause));
+    const report = (cause: unknown) => logger.error('a listener of this registry threw', stackOf(cause));
     this.connected = new GuardedSubject(report);
     this.disconnected = new GuardedSubject(report);
     this.messages = new GuardedSubject(report);
@@ -193,8 +194,4 @@ export function assertCloseArguments(code: number, reason: string): void {
     throw new RangeError(`close code ${code} may not be sent: use 1000, 1001, 1008 to 1014, or 3000 to 4999`);
   }
   if (Buffer.byteLength(reason) > 123) throw new RangeError('a close reason is at most 123 bytes');
-}
-
-function errorStack(cause: unknown): string {
-  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
 }

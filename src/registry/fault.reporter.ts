@@ -1,4 +1,5 @@
 import type { Logger } from '@nestjs/common';
+import { stackOf } from '../push.causes.js';
 
 /** Says what fails, and then no more until it has succeeded: what is tried again every second would fill the log. */
 export class FaultReporter {
@@ -10,7 +11,7 @@ export class FaultReporter {
   failed(what: string, cause: unknown): void {
     if (this.failing.has(what)) return;
     this.failing.add(what);
-    this.logger.error(`cannot ${what}`, cause instanceof Error ? cause.stack : String(cause));
+    this.logger.error(`cannot ${what}`, stackOf(cause));
   }
 
   succeeded(what: string): void {

@@ -10,6 +10,7 @@ import { LastValues } from '../fan-out/last-values.js';
 import { RawDataClient, type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { Sink } from '../fan-out/sink.js';
 import { ANY_BUSINESS_ID, type KeyAddress, type RefusedKey, type SubscriptionRequest } from '../protocol/messages.js';
+import { stackOf } from '../push.causes.js';
 import { type DeliveryFilter, PushOptions } from '../push.options.js';
 import type { RawDatum } from '../push.types.js';
 import { clientInfo, ClientRegistry } from './client.registry.js';
@@ -215,7 +216,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private countFilterFailure(cause: unknown): void {
     // The first failure says what is wrong; a line for each client and datum would drown the log.
     if (this.filterFailureCount === 0) {
-      const stack = cause instanceof Error ? cause.stack : String(cause);
+      const stack = stackOf(cause);
       this.logger.error('the delivery filter threw, so a datum was not delivered', stack);
     }
     this.filterFailureCount += 1;

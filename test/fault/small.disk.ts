@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, rmdirSync, statfsSync, writeS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { codeOf } from '../../src/alarm-log/error.facts.js';
+import { codeOf } from '../../src/push.causes.js';
 
 const run = promisify(execFile);
 const CHUNK = Buffer.alloc(4096);

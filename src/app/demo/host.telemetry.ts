@@ -9,6 +9,7 @@ import {
 } from '@nestjs/common';
 import { ALARM_LOG, type AlarmLog } from '../../alarm-log/alarm-log.js';
 import { partFault } from '../../fan-out/key.js';
+import { stackOf } from '../../push.causes.js';
 import { PushService } from '../../push.service.js';
 import { type ConditionChange, HostConditions, hostConditionRules } from './host.conditions.js';
 import { HostSampler } from './host.sampler.js';
@@ -122,6 +123,6 @@ export class HostTelemetry implements OnApplicationBootstrap, OnModuleDestroy {
   private reportFailure(cause: unknown): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.logger.error('the telemetry of this machine failed', cause instanceof Error ? cause.stack : String(cause));
+    this.logger.error('the telemetry of this machine failed', stackOf(cause));
   }
 }
