@@ -63,13 +63,14 @@ export class RateGate {
     this.bySeries.clear();
   }
 
-  /** The rates were changed: they count from the last value that passed. */
-  repace(intervalMsOf: (conflationKey: string) => number): void {
+  /** The rates were changed: they count from the last value that passed, and what is due by them passes on at once. */
+  repace(intervalMsOf: (conflationKey: string) => number, nowMs: number): void {
     for (const [key, series] of this.bySeries) {
       const intervalMs = intervalMsOf(key);
       series.dueAtMs += intervalMs - series.intervalMs;
       series.intervalMs = intervalMs;
     }
+    this.release(nowMs);
   }
 
   /** Drops what waits of the series that are no longer wanted. */

@@ -110,10 +110,7 @@ export class RawDataRouter {
       client.rateGate ??= new RateGate((frame) => client.offer(frame), this.rateClock);
     }
     const isNew = this.index.add(client, subscription);
-    client.rateGate?.repace((key) => {
-      const { businessType, businessId } = addressOfConflationKey(key);
-      return this.index.intervalMs(client, businessType, businessId);
-    });
+    this.repace(client);
     return isNew;
   }
 
@@ -123,6 +120,7 @@ export class RawDataRouter {
       const { businessType, businessId } = addressOfConflationKey(key);
       return this.index.matches(client, businessType, businessId);
     });
+    this.repace(client);
     return wasSubscribed;
   }
 
@@ -200,6 +198,13 @@ export class RawDataRouter {
     if (businessType === undefined) return { sets: [] };
     if (businessId !== undefined) return { sets: this.subscribersOf(businessType, businessId) };
     return { sets: this.index.ofType(businessType) };
+  }
+
+  private repace(client: RawDataClient): void {
+    client.rateGate?.repace((key) => {
+      const { businessType, businessId } = addressOfConflationKey(key);
+      return this.index.intervalMs(client, businessType, businessId);
+    }, performance.now());
   }
 
   private subscribersOf(businessType: string, businessId: string): Candidates['sets'] {

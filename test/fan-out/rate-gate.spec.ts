@@ -95,6 +95,31 @@ describe('one series', () => {
   });
 });
 
+describe('a rate that is changed', () => {
+  test('holds back what is not due by it, counted from the last value that passed', () => {
+    const gate = new TestGate();
+    gate.offer('a', 1, 100, 0);
+    gate.offer('a', 2, 100, 10);
+    gate.gate.repace(() => 500, 60);
+    gate.gate.release(499);
+    expect(gate.passed).toBe('a1');
+    gate.gate.release(500);
+    expect(gate.passed).toBe('a1 a2');
+  });
+
+  test.each([
+    ['a faster one', 100],
+    ['none', 0],
+  ])('to %s: lets go at once what is due by that, and only that', (_, intervalMs) => {
+    const gate = new TestGate();
+    for (const series of ['a', 'b']) for (const n of [1, 2]) gate.offer(series, n, 500, n);
+    gate.gate.repace((key) => (key === KEY_OF_A ? intervalMs : 500), 280);
+    expect(gate.passed).toBe('a1 b1 a2');
+    gate.gate.release(501);
+    expect(gate.passed).toBe('a1 b1 a2 b2');
+  });
+});
+
 describe('several series', () => {
   test('each is paced for itself', () => {
     const gate = new TestGate();

@@ -1,6 +1,7 @@
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { FlushLane } from '../../src/fan-out/flush-queue.js';
 import { Frame } from '../../src/fan-out/frame.js';
+import { conflationKey } from '../../src/fan-out/key.js';
 import type { KeyScope } from '../../src/fan-out/key-scope.js';
 import { type PushTarget, RawDataClient, type RawDataPush, RawDataRouter } from '../../src/fan-out/raw-data.router.js';
 import { MemorySink } from '../support/memory.sink.js';
@@ -293,6 +294,53 @@ describe('except and the delivery filter', () => {
       return true;
     };
     expect(push('dev/1', { filter })).toEqual(['a', 'b', 'both', 'wide']);
+  });
+});
+
+describe('a rate that is changed counts from the last value that passed', () => {
+  const at = { businessType: 'dev', businessId: '1' };
+  const type = { businessType: 'dev', businessId: '*' };
+  let sink: MemorySink;
+  let client: RawDataClient;
+
+  beforeEach(() => {
+    jest.useFakeTimers();
+    ({ sink, client } = connect('a', 'dev/1/alice'));
+    router.subscribe(client, { ...at, maxFrequencyHz: 1 });
+  });
+
+  afterEach(() => {
+    router.remove(client);
+    jest.advanceTimersByTime(10);
+    jest.useRealTimers();
+  });
+
+  function pushValue(n: number): void {
+    const frame = Frame.rawData(String(n), conflationKey('dev', '1', 'a'));
+    router.route({ ...at, frame, to: undefined, except: undefined, filter: undefined });
+  }
+
+  function heard(): string[] {
+    lane.run(1, 0, Infinity);
+    return sink.texts();
+  }
+
+  test('by one more subscription, which is faster: what is due by it passes at once', () => {
+    for (const n of [1, 2]) pushValue(n);
+    jest.advanceTimersByTime(500);
+    expect(heard()).toEqual(['1']);
+    router.subscribe(client, { ...type, maxFrequencyHz: 2 });
+    expect(heard()).toEqual(['1', '2']);
+  });
+
+  test('by the end of the faster one: what waits goes on to wait', () => {
+    router.subscribe(client, { ...type, maxFrequencyHz: 5 });
+    for (const n of [1, 2]) pushValue(n);
+    router.unsubscribe(client, type);
+    jest.advanceTimersByTime(990);
+    expect(heard()).toEqual(['1']);
+    jest.advanceTimersByTime(20);
+    expect(heard()).toEqual(['1', '2']);
   });
 });
 

@@ -130,6 +130,8 @@ interface Connection {
   /** Series of which the current write held a value that may be conflated, since the last answer in it. */
   readonly flushed: Set<string>;
   readonly heldMarks: ReturnType<typeof marksOf>;
+  /** When its rates were changed, and its place in the order of everything offered. */
+  changed: { atMs: number; place: number };
   /** Of each held-back series the times of its arrivals. */
   readonly arrivals: Map<string, { intervalMs: number; times: number[] }>;
   /** Answers, snapshots and values offered so far. */
@@ -347,6 +349,7 @@ export class RatesAndSnapshotsModel {
       eras: new Map(),
       flushed: new Set(),
       heldMarks: [],
+      changed: { atMs: this.nowMs, place: 0 },
       arrivals: new Map(),
       offered: 0,
       values: 0,
@@ -441,6 +444,7 @@ export class RatesAndSnapshotsModel {
     this.note(`${connection.name} sends ${event} ${ref} ${JSON.stringify(keys)}`);
     expect(ref);
     connection.arrivals.clear();
+    connection.changed = { atMs: this.nowMs, place: connection.offered };
     connection.socket.emit('message', Buffer.from(JSON.stringify({ event, ref, data: { keys } })), false);
   }
 
@@ -642,8 +646,11 @@ export class RatesAndSnapshotsModel {
   }
 
   /** Within any time no more values than the rate allows, and one. */
-  private checkRate({ name, arrivals, isSteady }: Connection, series: string, { intervalMs }: Offer): void {
-    if (!isSteady) return;
+  private checkRate(connection: Connection, series: string, { intervalMs, place }: Offer): void {
+    const { name, arrivals, isSteady, changed } = connection;
+    // What was due by a rate that was changed came at once, and one that was lifted counts from there.
+    const isLetGo = place <= changed.place && this.nowMs - changed.atMs <= STEP_MS;
+    if (!isSteady || isLetGo) return;
     let arrived = arrivals.get(series);
     if (arrived?.intervalMs !== intervalMs) arrivals.set(series, (arrived = { intervalMs, times: [] }));
     const { times } = arrived;
@@ -671,15 +678,13 @@ export class RatesAndSnapshotsModel {
     connection.mayConflate = false;
   }
 
-  /** Nothing is held back for longer than the rate says, also where that was changed since. */
+  /** Nothing is held back for longer than the rate of now says: a rate counts from the last value that passed. */
   private checkHeldBack(connection: Connection, series: string, era: Era): void {
     const { name } = connection;
     era.passed = Math.max(era.passed, era.offers.findLastIndex(isUnpaced) + 1);
     const heldBack = era.offers.slice(era.passed);
     const waitedMs = this.nowMs - Math.min(...heldBack.map(({ atMs }) => atMs));
-    // A rate that was lowered meanwhile counts from the last value that passed.
-    const currentMs = intervalOf(connection, addressOf(series));
-    const allowedMs = Math.max(currentMs, ...heldBack.map(({ intervalMs }) => intervalMs)) + STEP_MS;
+    const allowedMs = intervalOf(connection, addressOf(series)) + STEP_MS;
     const fault = () => `${name} waits ${waitedMs} ms for ${numbers(heldBack)} of ${readable(series)}`;
     demand(heldBack.length === 0 || waitedMs <= allowedMs, fault);
   }
