@@ -15,13 +15,17 @@ async function compilerOptions(): Promise<Options> {
   return { jsc: options.jsc, module: { type: 'es6' }, swcrc: false };
 }
 
-/** The sources as JavaScript in a temporary folder, which starts faster than what is compiled while it is loaded. */
+/**
+ * The sources as JavaScript in a temporary folder, which starts faster than what is compiled while it is loaded; beside them
+ * the examples, which import the package by its name.
+ */
 export class CompiledApp {
   private constructor(readonly folder: string) {}
 
   static async compile(): Promise<CompiledApp> {
     const folder = await mkdtemp(join(tmpdir(), 'push-app-'));
     await cp(join(project, 'package.json'), join(folder, 'package.json'));
+    await cp(join(project, 'examples'), join(folder, 'examples'), { recursive: true });
     await symlink(join(project, 'node_modules'), join(folder, 'node_modules'));
     const files = await readdir(join(project, 'src'), { recursive: true, withFileTypes: true });
     const paths = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));

@@ -29,9 +29,15 @@ export class LoggedProcess {
   }
 
   /** Runs a file in Node, in this folder and with nothing else in its environment. */
-  static node(file: string, folder: string, environment: Readonly<Record<string, string>>): LoggedProcess {
+  static node(
+    file: string,
+    folder: string,
+    environment: Readonly<Record<string, string>>,
+    parameters: readonly string[] = [],
+  ): LoggedProcess {
     const { PATH = '' } = process.env;
-    return new LoggedProcess(spawn(process.execPath, [file], { cwd: folder, env: { PATH, ...environment } }));
+    const settings = { cwd: folder, env: { PATH, ...environment } };
+    return new LoggedProcess(spawn(process.execPath, [file, ...parameters], settings));
   }
 
   get pid(): number {
