@@ -167,17 +167,21 @@ export const STATE_SCRIPT = new RedisScript(`${HEAD} return answer()`);
 /** Writes what is there already: only that shows whether Redis takes alarms again. */
 export const PROBE_SCRIPT = new RedisScript(`${HEAD} write(head) return answer()`);
 
+/** Begins the error of an append that has died half-way. */
+export const HALF_DONE = 'HALFDONE';
+
 /**
  * Own arguments: the time, the stamp, the most alarms and the most bytes to be kept, how many batches, and then each: how many alarms,
  * and of each alarm eventId, conditionId, `1` where the condition is active, fields and JSON. Answers for each batch `ok` with offset and
  * whether it was there already (1) of each alarm, or why nothing of it was stored: `taken`, the index of the alarm, the
- * offset that has its eventId; or `twice` and the two indexes.
+ * offset that has its eventId; or `twice` and the two indexes. An error that begins with {@link HALF_DONE} came when alarms
+ * were in the stream already, which the next append takes as they are; any other came before.
  */
 export const APPEND_SCRIPT = new RedisScript(`${HEAD}${RETENTION}
 local now, stamp, maxCount, maxBytes = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
 local batches = tonumber(ARGV[at + 4])
 at = at + 5
-local oldestBefore, added, addedBytes = head.oldest, 0, 0
+local oldestBefore, added, addedBytes, isHalfDone = head.oldest, 0, 0, false
 
 local function readBatch()
   local alarms = {}
@@ -241,32 +245,44 @@ local function put(alarm)
   alarm.stamp = stamp
   redis.call('XADD', stream, idOf(alarm.offset), 'json', alarm.json, 'fields', alarm.fields,
     'event', alarm.event, 'condition', alarm.condition, 'at', now, 'stamp', stamp)
+  isHalfDone = true
   take(alarm)
 end
 
 -- Of an append that has died half-way, as where a right was taken from the user: a stream takes no id twice, so these
 -- would refuse every other alarm.
-for _, entry in ipairs(redis.call('XRANGE', stream, idOf(head.newest + 1), '+')) do
-  local alarm = alarmOf(entry)
-  alarm.offset, alarm.isActive = offsetOf(entry[1]), cjson.decode(alarm.fields).active ~= false
-  take(alarm)
+local function takeLeftOvers()
+  for _, entry in ipairs(redis.call('XRANGE', stream, idOf(head.newest + 1), '+')) do
+    local alarm = alarmOf(entry)
+    alarm.offset, alarm.isActive = offsetOf(entry[1]), cjson.decode(alarm.fields).active ~= false
+    isHalfDone = true
+    take(alarm)
+  end
 end
 
-local results = {}
-for i = 1, batches do
-  local result, new = check(readBatch())
-  results[i] = result
-  for _, alarm in ipairs(new) do put(alarm) end
-end
-if added > 0 then
+local function append()
+  takeLeftOvers()
+  local results = {}
+  for i = 1, batches do
+    local result, new = check(readBatch())
+    results[i] = result
+    for _, alarm in ipairs(new) do put(alarm) end
+  end
+  if added == 0 then return results end
   local function isOverSize() return head.newest - head.oldest + 1 > maxCount or head.bytes > maxBytes end
   -- Exact where the retention stays the same; where it has shrunk, the rest is left to the trimming.
   if isOverSize() then
     drop(function(count, bytes) return isOverSize() and (count < 2 * added or bytes < 2 * addedBytes) end, math.min(added, 50))
   end
   write(head)
+  return results
 end
-return answer(results)
+
+local isDone, outcome = pcall(append)
+if isDone then return answer(outcome) end
+if not isHalfDone then error(outcome, 0) end
+-- A table since Redis 7.0.
+return { err = '${HALF_DONE} ' .. (type(outcome) == 'table' and outcome.err or outcome) }
 `);
 
 /**

@@ -2,6 +2,7 @@ import { reasonOf } from '../push.causes.js';
 import { AlarmNotAcceptedError } from '../push.errors.js';
 import { isRefusal } from '../redis/redis.errors.js';
 import type { AppendReceipt, NewAlarm } from './alarm-log.js';
+import { HALF_DONE } from './redis.alarm-log.scripts.js';
 
 /** One script call takes batches until it holds so many alarms or so much JSON; Redis serves nobody else meanwhile. */
 const MAX_GROUP_ALARMS = 500;
@@ -110,7 +111,7 @@ export class AppendQueue {
     } catch (cause) {
       const why = reasonOf(cause);
       this.options.onOutcome(why);
-      const outcome = (await isRefusal(cause)) ? 'rejected' : 'unknown';
+      const outcome = !why.startsWith(HALF_DONE) && (await isRefusal(cause)) ? 'rejected' : 'unknown';
       this.settleAll(group, new AlarmNotAcceptedError(outcome, why));
     }
   }

@@ -453,14 +453,30 @@ describeWithRedis('RedisAlarmLog', () => {
         fields: { ...alarmOf(n).fields, conditionId: `c${n}`, active: n !== 3 },
       }));
       await server.command('ACL', 'SETUSER', 'default', '-hset');
-      expect(await outcomeOf(node.log.append(batch))).not.toBe('accepted');
+      expect(await outcomeOf(node.log.append(batch))).toBe('unknown');
       expect(await server.command('XLEN', node.connection.key('alarms'))).toContain('2');
+      // One of them is in the stream from the first time.
+      expect(await outcomeOf(node.log.append(batch))).toBe('unknown');
+      expect(node.log.fault).toContain('HALFDONE');
       await server.command('ACL', 'SETUSER', 'default', '+@all');
       await node.log.append(batch);
       await node.log.append([alarmOf(4)]);
       expect(await allOf(node)).toEqual([1, 1, 2, 3, 4].map((n, i) => [i + 1, JSON.stringify({ n })]));
       expect((await node.log.active()).map(({ fields }) => fields.conditionId)).toEqual(['c1', 'c2']);
     });
+  });
+
+  test('what Redis refuses before anything of it was written is rejected', async () => {
+    await start();
+    const node = await openLog();
+    await node.log.append([alarmOf(1)]);
+    await server.command('ACL', 'SETUSER', 'default', '-xadd');
+    expect(await outcomeOf(node.log.append([alarmOf(2, 'e2')]))).toBe('rejected');
+    await server.command('ACL', 'SETUSER', 'default', '+@all');
+    await server.command('CONFIG', 'SET', 'maxmemory', '1');
+    expect(await outcomeOf(node.log.append([alarmOf(2, 'e2')]))).toBe('rejected');
+    await server.command('CONFIG', 'SET', 'maxmemory', '0');
+    expect(await allOf(node)).toEqual([[1, JSON.stringify({ n: 1 })]]);
   });
 
   test.each([
