@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { RateLimit } from '../fan-out/rate-limit.js';
+import { refusalLabel } from './metric.labels.js';
 
 /** Lines of one kind: so many a second, and so many at once. What is over is counted and told in one line. */
 const LINES_A_SECOND = 50;
@@ -26,7 +27,7 @@ export class AuditTrail {
   private readonly kinds = new Map<AuditEvent, Kind>();
   private readonly refusals = new Map<string, number>();
 
-  /** How often each reason refused a connection since the start. */
+  /** How often each reason refused a connection since the start; what an authenticator of the application makes up is `other`. */
   get refusalCounts(): ReadonlyMap<string, number> {
     return this.refusals;
   }
@@ -40,7 +41,8 @@ export class AuditTrail {
   }
 
   refused(reason: string, fields: Fields): void {
-    this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
+    const counted = refusalLabel(reason);
+    this.refusals.set(counted, (this.refusals.get(counted) ?? 0) + 1);
     this.write('refuse', { reason, ...fields });
   }
 

@@ -125,4 +125,15 @@ describe('more events than lines', () => {
       ['origin', 1],
     ]);
   });
+
+  test('reasons that an authenticator makes up are counted together, however many they are', () => {
+    const audit = new AuditTrail();
+    for (let n = 0; n < 10_000; n++) audit.refused(`user ${n} is not known`, {});
+    audit.refused('origin', {});
+    expect([...audit.refusalCounts]).toEqual([
+      ['other', 10_000],
+      ['origin', 1],
+    ]);
+    expect(log.audit()[0]).toMatchObject({ reason: 'user 0 is not known' });
+  });
 });
