@@ -118,13 +118,14 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
     const { frame, businessType, businessId, to, except } = push;
     const { plainText: datumJson, conflationKey: key = '' } = frame;
     const origin = this.bus.send({ datumJson, conflationKey: key, businessType, businessId, to, except });
-    return this.rawDataRegistry.route({ ...push, origin });
+    return this.rawDataRegistry.route(push, origin);
   }
 
-  private receive({ datumJson, conflationKey: key, ...address }: RawDataEnvelope, origin: DatumOrigin): void {
+  private receive(envelope: RawDataEnvelope, origin: DatumOrigin): void {
+    const { datumJson, conflationKey: key, businessType, businessId, to, except } = envelope;
     const frame = Frame.rawData(datumJson, key, this.options.compression?.thresholdBytes);
     const filter = this.options.deliveryFilter && this.rawDataRegistry.filterFor(JSON.parse(datumJson) as RawDatum);
-    this.rawDataRegistry.route({ frame, filter, origin, ...address });
+    this.rawDataRegistry.route({ frame, businessType, businessId, to, except, filter }, origin);
   }
 
   private async append(alarms: readonly NewAlarm[]): Promise<AlarmReceipt[]> {

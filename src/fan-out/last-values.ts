@@ -1,4 +1,5 @@
 import { ANY_BUSINESS_ID, type KeyAddress } from '../protocol/messages.js';
+import { RecencyList } from './recency.list.js';
 import { type KeptValue, SeriesValues, type StoredValue } from './series-values.js';
 
 export interface LastValuesOptions {
@@ -18,8 +19,8 @@ type SeriesOfId = Map<string, SeriesValues>;
  * alive the whole block that it was cut from.
  */
 export class LastValues {
-  /** Least recently pushed first. */
-  private readonly byRecency = new Map<string, SeriesValues>();
+  private readonly series = new Map<string, SeriesValues>();
+  private readonly byRecency = new RecencyList<SeriesValues>();
   private readonly byType = new Map<string, Map<string, SeriesOfId>>();
   private bytes = 0;
   private arrivalCount = 0;
@@ -27,7 +28,7 @@ export class LastValues {
   constructor(private readonly options: LastValuesOptions) {}
 
   get seriesCount(): number {
-    return this.byRecency.size;
+    return this.series.size;
   }
 
   get byteLength(): number {
@@ -42,14 +43,14 @@ export class LastValues {
   /** False where it has come before, or a newer one of its producer has. */
   keep(address: SeriesValues['address'], value: KeptValue): boolean {
     const { conflationKey, origin } = value;
-    const series = this.byRecency.get(conflationKey) ?? this.addSeries(address, conflationKey);
+    const series = this.series.get(conflationKey) ?? this.addSeries(address, conflationKey);
     if (origin !== undefined) {
       if (series.hasHeard(origin)) return false;
       value.arrival = this.arrivalCount += 1;
     }
     const { length } = series;
     series.push(value);
-    this.changed(conflationKey, series, length);
+    this.changed(series, length);
     return true;
   }
 
@@ -65,10 +66,10 @@ export class LastValues {
     const [first] = stored;
     if (first === undefined) return [];
     const { conflationKey } = first;
-    const series = this.byRecency.get(conflationKey) ?? this.addSeries(address, conflationKey);
+    const series = this.series.get(conflationKey) ?? this.addSeries(address, conflationKey);
     const { length } = series;
     const news = series.merge(stored, sinceArrival);
-    this.changed(conflationKey, series, length);
+    this.changed(series, length);
     return news;
   }
 
@@ -83,15 +84,15 @@ export class LastValues {
   }
 
   /** It is the most recent one now. */
-  private changed(conflationKey: string, series: SeriesValues, lengthBefore: number): void {
+  private changed(series: SeriesValues, lengthBefore: number): void {
     this.bytes += series.length - lengthBefore;
-    this.byRecency.delete(conflationKey);
-    this.byRecency.set(conflationKey, series);
+    this.byRecency.makeNewest(series);
     this.evict();
   }
 
   private addSeries(address: SeriesValues['address'], conflationKey: string): SeriesValues {
-    const series = new SeriesValues(address, this.options.history);
+    const series = new SeriesValues(address, conflationKey, this.options.history);
+    this.series.set(conflationKey, series);
     const ofType = getOrCreate(this.byType, address.businessType, () => new Map<string, SeriesOfId>());
     getOrCreate(ofType, address.businessId, () => new Map<string, SeriesValues>()).set(conflationKey, series);
     return series;
@@ -99,15 +100,16 @@ export class LastValues {
 
   private evict(): void {
     const { maxSnapshotSeries, maxSnapshotBytes } = this.options;
-    for (const [conflationKey, series] of this.byRecency) {
-      if (this.byRecency.size <= maxSnapshotSeries && this.bytes <= maxSnapshotBytes) return;
-      this.byRecency.delete(conflationKey);
-      this.bytes -= series.length;
-      this.removeFromType(series.address, conflationKey);
+    while (this.series.size > maxSnapshotSeries || this.bytes > maxSnapshotBytes) {
+      const oldest = this.byRecency.removeOldest();
+      if (oldest === undefined) return;
+      this.series.delete(oldest.conflationKey);
+      this.bytes -= oldest.length;
+      this.removeFromType(oldest);
     }
   }
 
-  private removeFromType({ businessType, businessId }: SeriesValues['address'], conflationKey: string): void {
+  private removeFromType({ address: { businessType, businessId }, conflationKey }: SeriesValues): void {
     const ofType = this.byType.get(businessType);
     const ofId = ofType?.get(businessId);
     ofId?.delete(conflationKey);

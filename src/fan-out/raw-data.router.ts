@@ -2,7 +2,6 @@ import type { CloseCode } from '../protocol/close-codes.js';
 import type { KeyAddress } from '../protocol/messages.js';
 import { addressOfConflationKey } from './key.js';
 import { Client, type ClientIdentity, type ClientOptions } from './client.js';
-import type { DatumOrigin } from './datum-origin.js';
 import type { Frame } from './frame.js';
 import type { InterestListener } from './interest.js';
 import { KeyIndex, type Subscription } from './key-index.js';
@@ -53,8 +52,6 @@ export interface RawDataPush {
   readonly except: string | undefined;
   /** Asked for matched clients only; false: not delivered. */
   readonly filter: ((client: RawDataClient) => boolean) | undefined;
-  /** Absent where there is one node only. */
-  readonly origin?: DatumOrigin | undefined;
 }
 
 /** Where the clients of a push are found: in any of the sets, where `matches` says so. */

@@ -1,4 +1,5 @@
 import type { DatumOrigin } from './datum-origin.js';
+import type { Linked } from './recency.list.js';
 
 /** A value as it was pushed. */
 export interface KeptValue {
@@ -19,14 +20,17 @@ export interface StoredValue extends KeptValue {
 const MAX_OTHER_PRODUCERS = 16;
 
 /** The last values of one series, oldest first, and how far each producer of it has been heard. */
-export class SeriesValues {
+export class SeriesValues implements Linked<SeriesValues> {
   private kept: KeptValue[] = [];
   private keptLength = 0;
   /** Last sequence by nodeId; most series have one producer, and that one's stands beside the newest value. */
   private others: Map<string, number> | undefined;
+  older: SeriesValues | undefined;
+  newer: SeriesValues | undefined;
 
   constructor(
     readonly address: { readonly businessType: string; readonly businessId: string },
+    readonly conflationKey: string,
     private readonly history: number,
   ) {}
 

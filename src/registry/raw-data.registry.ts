@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { ConflatingBacklog } from '../fan-out/conflating.backlog.js';
 import type { ClientIdentity, ClientOptions } from '../fan-out/client.js';
+import type { DatumOrigin } from '../fan-out/datum-origin.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
 import { Frame } from '../fan-out/frame.js';
 import type { KeptValue } from '../fan-out/series-values.js';
@@ -55,9 +56,12 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return this.matchCount;
   }
 
-  /** Offers one push to every client that it matches; returns how many those are. */
-  route(push: RawDataPush): number {
-    const matched = this.keep(push) ? this.router.route(push) : 0;
+  /**
+   * Offers one push to every client that it matches; returns how many those are. `origin` is absent where there is one node
+   * only.
+   */
+  route(push: RawDataPush, origin?: DatumOrigin): number {
+    const matched = this.keep(push, origin) ? this.router.route(push) : 0;
     this.matchCount += matched;
     return matched;
   }
@@ -192,7 +196,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   }
 
   /** False where it came before, or behind a newer value of the same producer. */
-  private keep({ frame, businessType, businessId, to, origin }: RawDataPush): boolean {
+  private keep({ frame, businessType, businessId, to }: RawDataPush, origin: DatumOrigin | undefined): boolean {
     const { conflationKey, plainText: json } = frame;
     if (to !== undefined || businessId === undefined || conflationKey === undefined || this.options.history === 0)
       return true;

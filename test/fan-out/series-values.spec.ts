@@ -17,7 +17,7 @@ function value(name: string): StoredValue {
 
 /** Of at most ten values. */
 function seriesOf(names: string): SeriesValues {
-  const series = new SeriesValues(ADDRESS, 10);
+  const series = new SeriesValues(ADDRESS, SERIES, 10);
   for (const each of values(names)) series.push(each);
   return series;
 }
@@ -55,7 +55,7 @@ describe('what a store has of a series, and what is known of it', () => {
   });
 
   test('what was heard and is not kept any more comes neither again nor in front', () => {
-    const series = new SeriesValues(ADDRESS, 1);
+    const series = new SeriesValues(ADDRESS, SERIES, 1);
     for (const name of ['a1', 'b1', 'c1', 'd1', 'a2', 'c2']) series.push(value(name));
     expect(named(series.merge(values('b1'), 0))).toBe('');
     expect(named(series.values)).toBe('c2');
@@ -68,7 +68,7 @@ describe('what a store has of a series, and what is known of it', () => {
   });
 
   test('the producers of a series that are remembered are bounded', () => {
-    const series = new SeriesValues(ADDRESS, 1);
+    const series = new SeriesValues(ADDRESS, SERIES, 1);
     for (let n = 0; n < 1000; n++) series.push({ ...value('a1'), origin: { nodeId: `node ${n}`, sequence: 1 } });
     const heard = Array.from({ length: 1000 }, (_, n) => series.hasHeard({ nodeId: `node ${n}`, sequence: 1 }));
     expect(heard.filter(Boolean)).toHaveLength(17);
@@ -77,7 +77,7 @@ describe('what a store has of a series, and what is known of it', () => {
 
   test('ten thousand of each are joined', () => {
     const many = Array.from({ length: 10_000 }, (_, n) => value(`a${n + 1}`));
-    const series = new SeriesValues(ADDRESS, 10_000);
+    const series = new SeriesValues(ADDRESS, SERIES, 10_000);
     for (const each of many.slice(0, 9000)) series.push(each);
     expect(series.merge(many.slice(1000), 0)).toHaveLength(1000);
     expect(named(series.values)).toBe(named(many));

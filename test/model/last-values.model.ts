@@ -222,7 +222,7 @@ export class LastValuesModel {
   }
 
   private route({ datumJson, conflationKey: key, ...address }: RawDataEnvelope, origin: DatumOrigin): void {
-    this.registry.route({ frame: Frame.rawData(datumJson, key), filter: undefined, origin, ...address });
+    this.registry.route({ frame: Frame.rawData(datumJson, key), filter: undefined, ...address }, origin);
   }
 
   /** As the gate lets a connection in: covered first, and perhaps gone by then. */

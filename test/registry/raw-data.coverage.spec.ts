@@ -39,7 +39,7 @@ function begin(history = 1): void {
   flushQueue = new FlushQueue(options);
   ({ registry, coverage } = createRawData(options, flushQueue, { bus: node, store: node }));
   node.onReceived(({ datumJson, conflationKey: key, ...address }, origin) => {
-    registry.route({ frame: Frame.rawData(datumJson, key), filter: undefined, origin, ...address });
+    registry.route({ frame: Frame.rawData(datumJson, key), filter: undefined, ...address }, origin);
   });
 }
 
@@ -62,7 +62,7 @@ function pushHere(json: string): void {
   const address = { businessType: 'dev', businessId: '1', to: undefined, except: undefined };
   const envelope = { datumJson: json, conflationKey: conflationKey('dev', '1', ''), ...address };
   const frame = Frame.rawData(json, envelope.conflationKey);
-  registry.route({ ...address, frame, filter: undefined, origin: node.send(envelope) });
+  registry.route({ ...address, frame, filter: undefined }, node.send(envelope));
 }
 
 /** All that is on its way to and from this node has arrived, and everything that comes of it. */
