@@ -12,8 +12,15 @@ export interface ChannelName {
 /** Makes a name out of parts without `:`, as RedisConnection.key does. */
 export type JoinParts = (...parts: readonly string[]) => string;
 
+/** Channels of keys whose names are remembered: naming one costs more than all else that a bus does with a datum. */
+const MAX_REMEMBERED = 10_000;
+
 /** Names the channels that raw data travel on: one for each thing that a push can be addressed to. */
 export class Channels {
+  /** By businessType and businessId. */
+  private readonly ofKeys = new Map<string, Map<string, string>>();
+  private rememberedCount = 0;
+
   constructor(private readonly join: JoinParts) {}
 
   /** What whoever wants this has to be subscribed to. */
@@ -28,11 +35,8 @@ export class Channels {
   /** The channel that a push is sent on. */
   nameOf(addressed: Interest): string {
     switch (addressed.kind) {
-      case 'key': {
-        const { businessType, businessId } = addressed;
-        const id = businessId === ANY_BUSINESS_ID ? '*' : encodePart(businessId);
-        return this.join('raw', 'key', encodePart(businessType), id);
-      }
+      case 'key':
+        return this.ofKey(addressed.businessType, addressed.businessId);
       case 'type':
         return this.join('raw', 'type', encodePart(addressed.businessType));
       case 'user':
@@ -42,6 +46,25 @@ export class Channels {
       case 'everybody':
         return this.join('raw', 'everybody');
     }
+  }
+
+  private ofKey(businessType: string, businessId: string): string {
+    const known = this.ofKeys.get(businessType)?.get(businessId);
+    if (known !== undefined) return known;
+    const id = businessId === ANY_BUSINESS_ID ? '*' : encodePart(businessId);
+    const name = this.join('raw', 'key', encodePart(businessType), id);
+    this.remember(businessType, businessId, name);
+    return name;
+  }
+
+  private remember(businessType: string, businessId: string, name: string): void {
+    if (this.rememberedCount >= MAX_REMEMBERED) {
+      this.ofKeys.clear();
+      this.rememberedCount = 0;
+    }
+    const ofType = this.ofKeys.get(businessType) ?? new Map<string, string>();
+    this.ofKeys.set(businessType, ofType.set(businessId, name));
+    this.rememberedCount += 1;
   }
 
   /** Where a node sends something to itself, to see whether it arrives. */

@@ -31,13 +31,13 @@ interface Head {
 
 interface DatumHead {
   /** Where it does not follow on that of the datum before. */
-  readonly sequence?: number;
+  readonly sequence?: number | undefined;
   /** Where the address is not the head's: this and `businessId`. */
-  readonly businessType?: string;
+  readonly businessType?: string | undefined;
   readonly businessId?: string | undefined;
-  readonly series?: string;
-  readonly to?: PushTarget;
-  readonly except?: string;
+  readonly series?: string | undefined;
+  readonly to?: PushTarget | undefined;
+  readonly except?: string | undefined;
 }
 
 /**
@@ -51,17 +51,19 @@ export function encodeEnvelopes(nodeId: string, data: readonly NumberedEnvelope[
   let expected = first.sequence;
   const heads = data.map(({ sequence, envelope }): DatumHead => {
     const { conflationKey: key, to, except } = envelope;
-    const isElsewhere = envelope.businessType !== businessType || envelope.businessId !== businessId;
     const series = seriesOfConflationKey(key);
-    const head = {
-      ...(sequence === expected ? {} : { sequence }),
-      ...(isElsewhere ? { businessType: envelope.businessType, businessId: envelope.businessId } : {}),
-      ...(series === '' ? {} : { series }),
-      ...(to === undefined ? {} : { to }),
-      ...(except === undefined ? {} : { except }),
+    // What is undefined JSON leaves out.
+    const head: DatumHead = {
+      sequence: sequence === expected ? undefined : sequence,
+      businessType: undefined,
+      businessId: undefined,
+      series: series === '' ? undefined : series,
+      to,
+      except,
     };
     expected = sequence + 1;
-    return head;
+    const isElsewhere = envelope.businessType !== businessType || envelope.businessId !== businessId;
+    return isElsewhere ? { ...head, businessType: envelope.businessType, businessId: envelope.businessId } : head;
   });
   const head: Head = { sequence: first.sequence, businessType, businessId, data: heads };
   const lines = data.map(({ envelope }) => envelope.datumJson);

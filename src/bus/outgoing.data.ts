@@ -2,7 +2,7 @@ import type { RawDataEnvelope } from './bus.js';
 import type { NumberedEnvelope } from './envelope.encoding.js';
 
 export interface OutgoingOptions {
-  /** Budget of what waits, in bytes of JSON; over it newer values take the place of older ones, and then the oldest go. */
+  /** Budget of what waits, in UTF-16 units of JSON; over it newer values take the place of older ones, and then the oldest go. */
   readonly maxWaitingBytes: number;
 }
 
@@ -58,12 +58,13 @@ export class OutgoingData {
     const [channel, line] = oldest;
     const data: NumberedEnvelope[] = [];
     let takenBytes = 0;
-    for (const [place, datum] of line) {
-      takenBytes += bytesOf(datum);
-      if (data.length > 0 && takenBytes > maxBytes) break;
+    for (const datum of line.values()) {
+      const bytes = bytesOf(datum);
+      if (data.length > 0 && takenBytes + bytes > maxBytes) break;
+      takenBytes += bytes;
       data.push(datum);
-      this.remove(channel, line, place, datum);
     }
+    this.removeFirst(channel, line, data.length, takenBytes);
     // A newer value stands in an older one's place.
     data.sort((one, other) => one.sequence - other.sequence);
     return { channel, data };
@@ -90,27 +91,35 @@ export class OutgoingData {
   private dropOldest(): boolean {
     const [channel, line] = this.lines.entries().next().value ?? [];
     if (channel === undefined || line === undefined || (this.lines.size === 1 && line.size === 1)) return false;
-    const [oldest] = line;
+    const [oldest] = line.values();
     if (oldest === undefined) return false;
-    this.remove(channel, line, ...oldest);
+    this.removeFirst(channel, line, 1, bytesOf(oldest));
     this.droppedCount += 1;
     return true;
   }
 
-  private remove(channel: string, line: Line, place: number | string, datum: NumberedEnvelope): void {
-    line.delete(place);
-    this.bytes -= bytesOf(datum);
-    if (line.size > 0) return;
-    this.lines.delete(channel);
-    if (this.lines.size === 0) this.isUnderPressure = false;
+  private removeFirst(channel: string, line: Line, count: number, bytes: number): void {
+    this.bytes -= bytes;
+    if (count === line.size) {
+      this.lines.delete(channel);
+      if (this.lines.size === 0) this.isUnderPressure = false;
+      return;
+    }
+    let left = count;
+    for (const place of line.keys()) {
+      if (left === 0) return;
+      line.delete(place);
+      left -= 1;
+    }
   }
 }
 
 /** What the head of a datum takes, about. */
 const HEAD_BYTES = 64;
 
+/** About: characters beyond ASCII take more, and to count them would cost more than to send them. */
 function bytesOf({ envelope: { datumJson } }: NumberedEnvelope): number {
-  return Buffer.byteLength(datumJson) + HEAD_BYTES;
+  return datumJson.length + HEAD_BYTES;
 }
 
 /** Data of one series that are not for the same clients do not stand for each other. */

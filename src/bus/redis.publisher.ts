@@ -25,8 +25,9 @@ const MAX_MESSAGE_BYTES = 256 * 1024;
 const CLOSE_DEADLINE_MS = 1000;
 
 /**
- * Publishes what one tick brings for one channel as one message. What Redis does not answer fast enough waits, within a
- * budget: whoever pushes never does.
+ * Publishes what one tick brings for one channel as one message; while Redis has not answered, what further ticks bring
+ * is collected, so that under load messages grow instead of becoming more. What waits has a budget: whoever pushes never
+ * waits.
  */
 export class RedisPublisher {
   private readonly outgoing: OutgoingData;
@@ -68,16 +69,19 @@ export class RedisPublisher {
 
   add(channel: string, datum: NumberedEnvelope): void {
     this.outgoing.add(channel, datum);
-    this.immediate ??= setImmediate(() => {
-      this.immediate = undefined;
-      this.flush();
-    });
+    if (this.inFlightBytes > 0) this.limitWaiting();
+    else {
+      this.immediate ??= setImmediate(() => {
+        this.immediate = undefined;
+        this.flush();
+      });
+    }
   }
 
   /** Resolves when Redis has taken what it can of all that was added until now; undefined where it has. */
   whenSent(): Promise<unknown> | undefined {
     if (this.pendingBytes === 0) return undefined;
-    this.flush();
+    this.sendWaiting();
     // Redis answers in the order in which it is asked.
     return this.options.link.client.ping();
   }
@@ -85,7 +89,7 @@ export class RedisPublisher {
   /** Sends what waits, as far as Redis takes it soon. */
   async close(): Promise<void> {
     clearImmediate(this.immediate);
-    this.flush();
+    this.sendWaiting();
     if (this.inFlightBytes === 0 || !this.options.link.isUp) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, CLOSE_DEADLINE_MS);
@@ -97,18 +101,28 @@ export class RedisPublisher {
   }
 
   private flush(): void {
+    if (this.inFlightBytes === 0) this.sendWaiting();
+    this.limitWaiting();
+  }
+
+  private sendWaiting(): void {
     while (this.options.link.isUp && this.inFlightBytes < this.maxInFlightBytes) {
       const taken = this.outgoing.take(MAX_MESSAGE_BYTES);
       if (taken === undefined) return;
       void this.publish(taken.channel, taken.data);
     }
-    this.outgoing.beginPressure();
+  }
+
+  /** More than what goes with the next answer will not be current any more when it goes. */
+  private limitWaiting(): void {
+    const { outgoing, maxInFlightBytes } = this;
+    if (!this.options.link.isUp || outgoing.byteLength > maxInFlightBytes) outgoing.beginPressure();
   }
 
   private async publish(channel: string, data: readonly NumberedEnvelope[]): Promise<void> {
     const { link, nodeId, publish } = this.options;
     const message = encodeEnvelopes(nodeId, data);
-    const bytes = Buffer.byteLength(message);
+    const bytes = message.length;
     this.inFlightBytes += bytes;
     try {
       await (publish === undefined ? link.client.publish(channel, message) : publish(channel, message, data));
@@ -120,7 +134,7 @@ export class RedisPublisher {
       this.tell(cause);
     }
     this.inFlightBytes -= bytes;
-    if (!this.outgoing.isEmpty) this.flush();
+    if (this.inFlightBytes === 0) this.flush();
     if (this.inFlightBytes === 0) this.onIdle?.();
   }
 

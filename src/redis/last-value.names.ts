@@ -5,7 +5,7 @@ import type { RedisConnection } from './redis.connection.js';
 export class LastValueNames {
   constructor(private readonly connection: Pick<RedisConnection, 'key'>) {}
 
-  /** A hash: of each series of the address its newest value, as {@link encodeRecord} writes it. */
+  /** A hash: of each series of the address its newest value, as `decodeRecord` reads it. */
   valuesOf({ businessType, businessId }: KeyAddress): string {
     return this.connection.key('last', encodeURIComponent(businessType), encodeURIComponent(businessId));
   }

@@ -1,12 +1,14 @@
-import type { DatumOrigin } from '../fan-out/datum-origin.js';
 import type { StoredValue } from '../fan-out/series-values.js';
 
 /** First character of every record; another one where an older node would misread what follows. */
 const VERSION = '1';
 
-/** A value as it is kept in Redis: the version, the nodeId of its producer, its sequence there, and its JSON. */
-export function encodeRecord({ nodeId, sequence }: DatumOrigin, json: string): string {
-  return `${VERSION}${nodeId} ${sequence} ${json}`;
+/**
+ * What the records of a node begin with. A record is a value as it is kept in Redis: the version, the nodeId of its
+ * producer, a space, its sequence there, a space, and its JSON.
+ */
+export function recordHead(nodeId: string): string {
+  return `${VERSION}${nodeId} `;
 }
 
 /** Undefined where it is of a release that this one does not know, or of none. */

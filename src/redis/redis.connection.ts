@@ -104,6 +104,8 @@ async function clientFactory({ url }: RedisConnectionOptions): Promise<(clientNa
       url,
       name: clientName,
       disableOfflineQueue: true,
+      // It ends with the write, so it guards nothing that the callers' deadlines do not, and makes a timer for each command.
+      commandOptions: { timeout: undefined },
       socket: {
         ...(isTls ? { tls: true as const } : {}),
         connectTimeout: CONNECT_TIMEOUT_MS,

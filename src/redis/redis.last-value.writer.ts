@@ -1,9 +1,10 @@
 import { isLastValue } from '../bus/bus.js';
 import type { NumberedEnvelope } from '../bus/envelope.encoding.js';
 import { seriesOfConflationKey } from '../fan-out/key.js';
+import type { KeyAddress } from '../protocol/messages.js';
 import type { Clock } from '../push.clock.js';
 import { LastValueNames } from './last-value.names.js';
-import { encodeRecord } from './last-value.record.js';
+import { recordHead } from './last-value.record.js';
 import { publishWithValues } from './last-value.script.js';
 import type { RedisConnection } from './redis.connection.js';
 
@@ -40,28 +41,35 @@ export class RedisLastValueWriter {
   }
 
   /**
-   * Publishes a message of data that are addressed alike. Rejects where Redis did not publish it, or where that is not known;
-   * what it did not write is told and counted.
+   * Publishes a message of data that are addressed alike, as `encodeEnvelopes` makes it. Rejects where Redis did not publish
+   * it, or where that is not known; what it did not write is told and counted.
    */
   async publish(channel: string, message: string, data: readonly NumberedEnvelope[]): Promise<void> {
     const { connection, history, now } = this.options;
-    const kept = data.filter(({ envelope }) => isLastValue(envelope));
-    const [first] = kept;
-    if (first === undefined) {
+    const address = addressOf(data);
+    if (address === undefined) {
       await connection.commands.client.publish(channel, message);
       return;
     }
-    const { businessType, businessId = '' } = first.envelope;
-    const address = { businessType, businessId };
+    const { businessType, businessId } = address;
     const values = this.names.valuesOf(address);
-    const { removed, pairs } = recordsOf(connection.nodeId, newestOf(kept, history));
+    const { removed, kept } = choose(data, history);
     const nowMs = now();
     const isRenewed = this.isRenewalDue(values, nowMs) ? 1 : 0;
-    const numbers = [history, STORED_VALUE_LIFE_MS, nowMs, isRenewed, removed.length].map(String);
+    const numbers = [history, STORED_VALUE_LIFE_MS, nowMs, isRenewed].map(String);
     const fault = await connection.run(
       publishWithValues,
       [values, this.names.idsOf(businessType), this.names.historyOf(address)],
-      [channel, message, businessId, ...numbers, ...removed, ...pairs],
+      [
+        channel,
+        message,
+        businessId,
+        ...numbers,
+        recordHead(connection.nodeId),
+        String(removed.length),
+        ...removed,
+        ...kept,
+      ],
     );
     this.report(String(fault));
   }
@@ -90,35 +98,40 @@ export class RedisLastValueWriter {
   }
 }
 
-/** The last ones of each series, oldest first. */
-function newestOf(data: readonly NumberedEnvelope[], history: number): Map<string, NumberedEnvelope[]> {
-  const bySeries = new Map<string, NumberedEnvelope[]>();
-  for (const datum of data) {
-    const series = seriesOfConflationKey(datum.envelope.conflationKey);
-    const known = bySeries.get(series);
-    if (known === undefined) bySeries.set(series, [datum]);
-    else if (known.push(datum) > history) known.shift();
+/** Of those that are values; undefined where none is. */
+function addressOf(data: readonly NumberedEnvelope[]): KeyAddress | undefined {
+  for (const { envelope } of data) {
+    const { businessType, businessId } = envelope;
+    if (businessId !== undefined && isLastValue(envelope)) return { businessType, businessId };
   }
-  return bySeries;
+  return undefined;
 }
 
-/** The series whose newest value is too large, and series and record in turns of the others. */
-function recordsOf(
-  nodeId: string,
-  bySeries: ReadonlyMap<string, readonly NumberedEnvelope[]>,
-): { removed: string[]; pairs: string[] } {
+/**
+ * What is kept of each series, in turns: the series, the number of the datum in the message from 1 on, and its sequence;
+ * those of one series oldest first. And the series whose newest value is too large, or one among those that are kept.
+ */
+function choose(data: readonly NumberedEnvelope[], history: number): { removed: string[]; kept: string[] } {
+  const places = new Map<string, number[]>();
+  for (const [place, { envelope }] of data.entries()) {
+    if (!isLastValue(envelope)) continue;
+    const series = seriesOfConflationKey(envelope.conflationKey);
+    const known = places.get(series);
+    if (known === undefined) places.set(series, [place]);
+    else if (known.push(place) > history) known.shift();
+  }
   const removed: string[] = [];
-  const pairs: string[] = [];
-  for (const [series, data] of bySeries) {
-    const sinceTooLarge = data.slice(data.findLastIndex(isTooLarge) + 1);
-    if (sinceTooLarge.length < data.length) removed.push(series);
-    for (const { sequence, envelope } of sinceTooLarge) {
-      pairs.push(series, encodeRecord({ nodeId, sequence }, envelope.datumJson));
-    }
+  const kept: string[] = [];
+  for (const [series, all] of places) {
+    const sinceTooLarge = all.slice(all.findLastIndex((place) => isTooLarge(data[place])) + 1);
+    if (sinceTooLarge.length < all.length) removed.push(series);
+    for (const place of sinceTooLarge) kept.push(series, `${place + 1}`, `${data[place]?.sequence}`);
   }
-  return { removed, pairs };
+  return { removed, kept };
 }
 
-function isTooLarge({ envelope }: NumberedEnvelope): boolean {
-  return Buffer.byteLength(envelope.datumJson) > MAX_STORED_VALUE_BYTES;
+function isTooLarge(datum: NumberedEnvelope | undefined): boolean {
+  const json = datum?.envelope.datumJson ?? '';
+  // A character has at most three bytes.
+  return json.length * 3 > MAX_STORED_VALUE_BYTES && Buffer.byteLength(json) > MAX_STORED_VALUE_BYTES;
 }

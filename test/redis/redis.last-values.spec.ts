@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { NumberedEnvelope } from '../../src/bus/envelope.encoding.js';
+import { decodeEnvelopes, encodeEnvelopes, type NumberedEnvelope } from '../../src/bus/envelope.encoding.js';
 import type { StoredSeries } from '../../src/bus/last-value.store.js';
 import { conflationKey, seriesOfConflationKey } from '../../src/fan-out/key.js';
-import { decodeRecord, encodeRecord } from '../../src/redis/last-value.record.js';
+import { decodeRecord, recordHead } from '../../src/redis/last-value.record.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { MAX_STORED_VALUE_BYTES, RedisLastValueWriter } from '../../src/redis/redis.last-value.writer.js';
 import { RedisLastValues } from '../../src/redis/redis.last-values.js';
@@ -19,7 +19,11 @@ describe('a record', () => {
   test('gives back what was written', () => {
     const origin = { nodeId: 'aZ_-09', sequence: 2 ** 53 - 1 };
     const json = '{"a":"x y {} \\u0000 \u{1F600}"}';
-    expect(decodeRecord(encodeRecord(origin, json), 'k')).toEqual({ json, conflationKey: 'k', origin });
+    expect(decodeRecord(`${recordHead(origin.nodeId)}${origin.sequence} ${json}`, 'k')).toEqual({
+      json,
+      conflationKey: 'k',
+      origin,
+    });
   });
 
   test.each(['', '1', '2a 1 {}', '1a {}', '1a x {}', '1 1 {}', '1a 1 []', '1a 1.5 {}', '1a 1 {', 'OK'])(
@@ -82,8 +86,11 @@ describeWithRedis('last values in Redis', () => {
 
     /** As one tick: `a 1` is value 1 of series a. */
     push(names: readonly string[], businessId = '1', businessType = 'dev'): Promise<void> {
-      const data = names.map((name) => this.datum(name, businessId, businessType));
-      return this.writer.publish(`channel of ${prefixCount}`, 'message', data);
+      return this.publish(names.map((name) => this.datum(name, businessId, businessType)));
+    }
+
+    publish(data: readonly NumberedEnvelope[]): Promise<void> {
+      return this.writer.publish(`channel of ${prefixCount}`, encodeEnvelopes(this.connection.nodeId, data), data);
     }
 
     /** Each series as `dev/1 a: 1 2`, sorted. */
@@ -157,10 +164,10 @@ describeWithRedis('last values in Redis', () => {
       async (part) => {
         const reader = await node(2);
         const data = [reader.datum('a 1', part.replace('\n', ''), 'dev'), reader.datum('a 2', 'b', 'dev')];
-        for (const each of data) await reader.writer.publish('c', 'm', [each]);
+        for (const each of data) await reader.publish([each]);
         const series = { ...reader.datum('x 3'), sequence: 9 };
         const key = conflationKey('dev', '1', part);
-        await reader.writer.publish('c', 'm', [{ ...series, envelope: { ...series.envelope, conflationKey: key } }]);
+        await reader.publish([{ ...series, envelope: { ...series.envelope, conflationKey: key } }]);
         expect((await reader.pages('1')).flat().map(({ values }) => values[0]?.conflationKey)).toEqual([key]);
         expect(await reader.read('*')).toHaveLength(3);
       },
@@ -218,23 +225,23 @@ describeWithRedis('last values in Redis', () => {
   describe('what is written', () => {
     test('is one HSET a message, however much is in it, and the message is published with it', async () => {
       const [writer, listener] = [await node(), await node()];
-      const heard: string[] = [];
+      const heard: number[] = [];
       await listener.connection.commands.client.subscribe(`channel of ${prefixCount}`, (message) =>
-        heard.push(message),
+        heard.push(decodeEnvelopes(message).length),
       );
       const before = { hset: await callsOf('hset'), publish: await callsOf('publish') };
       await writer.push(Array.from({ length: 500 }, (_, n) => `s${n % 100} ${n}`));
       expect(await callsOf('hset')).toBe(before.hset + 1);
       expect(await callsOf('publish')).toBe(before.publish + 1);
       await listener.command('PING');
-      expect(heard).toEqual(['message']);
+      expect(heard).toEqual([500]);
     });
 
     test('is nothing for what was not pushed to its own address', async () => {
       const writer = await node(2);
       const { envelope } = writer.datum('a 1');
       const before = await callsOf('hset');
-      await writer.writer.publish('c', 'm', [
+      await writer.publish([
         { sequence: 1, envelope: { ...envelope, to: { userName: 'ann' } } },
         { sequence: 2, envelope: { ...envelope, to: { businessType: 'dev', businessId: '1' } } },
         { sequence: 3, envelope: { ...envelope, businessId: undefined } },
