@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { RedisServer } from '../support/redis.process.js';
 import type { Child } from './child.js';
 import { nowMicros } from './clock.js';
@@ -5,6 +6,7 @@ import { type Contender, type Dialect, type ServerKind } from './contenders.js';
 import { Load, startServer } from './pair.js';
 import type { ServerApi } from './servers/server.api.js';
 import type { Content, Reading } from './servers/source.js';
+import type { Settings } from './settings.js';
 
 /** Nodes of one kind that are joined by Redis. */
 export interface Stack {
@@ -19,6 +21,9 @@ export interface StackRound {
   readonly dataPerSecond: number;
   readonly senderMicrosPerDatum: number;
   readonly receiverMicrosPerDatum: number;
+  readonly redisMicrosPerDatum: number;
+  /** Of the process that holds the clients, which is none of a contender's. */
+  readonly loadMicrosPerDatum: number;
   /** CPU of the node that is not interested to that of the one that is. */
   readonly bystanderShare: number | undefined;
   readonly ageP99Ms: number;
@@ -39,6 +44,8 @@ export interface NodesPlan {
 
 /** A node that pushes, one that has the clients, perhaps one beside them, and a Redis of their own. */
 export class Nodes {
+  private profileDirectory: string | undefined;
+
   private constructor(
     readonly stack: Stack,
     private readonly redis: RedisServer,
@@ -68,9 +75,7 @@ export class Nodes {
     const { content, dataPerTick, ticksInFlight, clients } = this.plan;
     await this.load.child.call('forgetAges', undefined);
     await this.load.child.call('acknowledge', { port: this.sender.ackPort, every: dataPerTick * clients });
-    const others = [this.receiver, ...(this.bystander === undefined ? [] : [this.bystander])];
-    const cpuOfOthers = () => Promise.all(others.map(({ server }) => server.call('cpuMicros', undefined)));
-    const before = await cpuOfOthers();
+    const before = await this.cpuOfOthers();
     const begunMicros = nowMicros();
     const { from, to } = await this.sender.server.call('runTicks', {
       content,
@@ -80,24 +85,62 @@ export class Nodes {
       warmUpMs: 0,
       measureMs: durationMs,
     });
-    const after = await cpuOfOthers();
-    const [receiverMicros = 0, bystanderMicros] = after.map((micros, i) => micros - (before[i] ?? 0));
+    const after = await this.cpuOfOthers();
+    const [redisMicros = 0, loadMicros = 0, receiverMicros = 0, bystanderMicros] = after.map(
+      (micros, i) => micros - (before[i] ?? 0),
+    );
     const data = to.pushed - from.pushed;
     const ages = await this.load.ages({ fromMicros: begunMicros, toMicros: to.atMicros });
     return {
       dataPerSecond: (data / microsBetween(from, to)) * 1e6,
       senderMicrosPerDatum: (to.cpuMicros - from.cpuMicros) / data,
       receiverMicrosPerDatum: receiverMicros / data,
+      redisMicrosPerDatum: redisMicros / data,
+      loadMicrosPerDatum: loadMicros / data,
       bystanderShare: bystanderMicros === undefined ? undefined : bystanderMicros / receiverMicros,
       ageP99Ms: ages.p99Ms,
     };
   }
 
+  /** Records a CPU profile of the sender and of the receiver until the end. */
+  async profile({ profileDirectory }: Settings): Promise<void> {
+    this.profileDirectory = profileDirectory;
+    if (profileDirectory === undefined) return;
+    await Promise.all([this.sender, this.receiver].map(({ server }) => server.call('startProfile', undefined)));
+  }
+
   async end(): Promise<void> {
+    await this.writeProfiles();
     const nodes = [this.sender, this.receiver, ...(this.bystander === undefined ? [] : [this.bystander])];
     await Promise.all([...nodes.map(({ server }) => server.end()), this.load.child.end()]);
     await this.redis.stop();
   }
+
+  /** Of Redis, the load client, the receiver and the bystander, where there is one. */
+  private async cpuOfOthers(): Promise<number[]> {
+    const nodes = [this.receiver, ...(this.bystander === undefined ? [] : [this.bystander])];
+    return Promise.all([
+      redisCpuMicros(this.redis),
+      this.load.totals().then(({ cpuMicros }) => cpuMicros),
+      ...nodes.map(({ server }) => server.call('cpuMicros', undefined)),
+    ]);
+  }
+
+  private async writeProfiles(): Promise<void> {
+    const { profileDirectory } = this;
+    if (profileDirectory === undefined) return;
+    const pathOf = (role: string) => join(profileDirectory, `${this.stack.kind}-${role}.cpuprofile`);
+    await this.sender.server.call('stopProfile', pathOf('sender'));
+    await this.receiver.server.call('stopProfile', pathOf('receiver'));
+  }
+}
+
+async function redisCpuMicros(redis: RedisServer): Promise<number> {
+  const info = await redis.command('INFO', 'cpu');
+  const seconds = ['used_cpu_sys', 'used_cpu_user'].map((name) =>
+    Number(new RegExp(`${name}:([\\d.]+)`).exec(info)?.[1]),
+  );
+  return seconds.reduce((sum, each) => sum + each, 0) * 1e6;
 }
 
 function microsBetween(from: Reading, to: Reading): number {

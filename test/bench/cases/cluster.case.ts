@@ -4,7 +4,7 @@ import { median, medianRatio } from '../statistics.js';
 import type { BenchCase } from './bench.case.js';
 import { ONE_KEY } from './tick.entry.js';
 
-const PLAN: NodesPlan = { content: ONE_KEY, dataPerTick: 20, ticksInFlight: 10, clients: 1 };
+const PLAN: NodesPlan = { content: ONE_KEY, dataPerTick: 20, ticksInFlight: 25, clients: 1 };
 
 const ours: Stack = { name: 'ours', kind: 'ours', dialect: 'plain', hasBystander: true };
 const publishEach: Stack = {
@@ -24,12 +24,14 @@ const socketIo: Stack = {
 export const cluster: BenchCase = {
   name: 'cluster',
   title: `cluster: ${PLAN.dataPerTick} data of 200 bytes a tick, pushed on one node, to ${PLAN.clients} client of another`,
-  async run({ rounds, roundMs }) {
+  async run(settings) {
+    const { rounds, roundMs } = settings;
     const stacks: { nodes: Nodes; rounds: StackRound[] }[] = [];
     for (const stack of [ours, publishEach, socketIo]) {
       const nodes = await Nodes.start(stack, PLAN);
       // Code that has not run yet costs double.
       await nodes.measure(roundMs);
+      await nodes.profile(settings);
       stacks.push({ nodes, rounds: [] });
     }
     for (let round = 0; round < rounds; round++) {
@@ -44,6 +46,8 @@ export const cluster: BenchCase = {
           'data/s': median(perSecond(measured)),
           'sender CPU µs/datum': median(measured.map(({ senderMicrosPerDatum }) => senderMicrosPerDatum)),
           'receiver CPU µs/datum': median(measured.map(({ receiverMicrosPerDatum }) => receiverMicrosPerDatum)),
+          'Redis CPU µs/datum': median(measured.map(({ redisMicrosPerDatum }) => redisMicrosPerDatum)),
+          'client CPU µs/datum': median(measured.map(({ loadMicrosPerDatum }) => loadMicrosPerDatum)),
           'age p99 ms': median(measured.map(({ ageP99Ms }) => ageP99Ms)),
         },
       })),

@@ -63,12 +63,11 @@ const api: ServerApi = {
       do {
         const atMicros = nowMicros();
         for (let i = 0; i < dataPerTick; i++) ticks.push(atMicros);
-        const { pushed } = ticks.read();
-        await arrivals.whenArrived((pushed - (ticksInFlight - 1) * dataPerTick) * clients);
+        await arrivals.whenArrived((ticks.pushed - (ticksInFlight - 1) * dataPerTick) * clients);
         // What is pushed next is to be another tick, also where nothing had to be waited for.
         if (ticksInFlight > 1) await nextTurn();
       } while (nowMicros() < deadlineMicros);
-      await arrivals.whenArrived(ticks.read().pushed * clients);
+      await arrivals.whenArrived(ticks.pushed * clients);
     };
     await runUntil(nowMicros() + warmUpMs * 1000);
     const from = ticks.read();

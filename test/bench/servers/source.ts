@@ -33,7 +33,8 @@ const MAX_DATA_A_TURN = 20;
 export class Source {
   /** Number of the newest datum of each series. */
   readonly newest: number[];
-  private pushed = 0;
+  /** Data pushed so far. */
+  pushed = 0;
   private offered = 0;
   private stopped: (() => void) | undefined;
 
