@@ -5,8 +5,8 @@ export interface Linked<T> {
 }
 
 /**
- * From the one that was used longest ago to the one that was used last. Linked, since to delete and set a key of a Map
- * again costs twenty times as much, and each datum that is pushed moves its series.
+ * From the one that was used longest ago to the one that was used last. Linked: a Map whose keys are deleted and set again
+ * is laid out anew time and again, and each datum that is pushed moves its series.
  */
 export class RecencyList<T extends Linked<T>> {
   private oldest: T | undefined;
