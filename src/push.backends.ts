@@ -18,7 +18,7 @@ import type { LastValueStore } from './bus/last-value.store.js';
 import { InProcessBus } from './bus/in-process.bus.js';
 import { RedisBus } from './bus/redis.bus.js';
 import { InProcessCluster } from './bus/in-process.cluster.js';
-import { stackOf } from './push.causes.js';
+import { reasonOf, stackOf } from './push.causes.js';
 import type { Clock } from './push.clock.js';
 import type { PushOptions } from './push.options.js';
 import { RedisCluster } from './redis/redis.cluster.js';
@@ -28,6 +28,7 @@ import { RedisLastValues } from './redis/redis.last-values.js';
 import { RedisRevocations } from './redis/redis.revocations.js';
 import { RedisTickets } from './redis/redis.tickets.js';
 
+/** What stands behind the ports. */
 interface Ports {
   readonly alarmLog: AlarmLog;
   readonly subscriptions: SubscriptionStore;
@@ -37,47 +38,66 @@ interface Ports {
   readonly lastValues: LastValueStore | undefined;
   readonly tickets: Tickets;
   readonly revocations: Revocations;
-  /** Closes what the others share. */
-  readonly close: () => Promise<void>;
 }
 
-/** What stands behind the ports, as the options say; closed last, when nothing is pushed any more. */
-export class Backends implements OnApplicationShutdown {
-  readonly alarmLog: AlarmLog;
-  readonly subscriptions: SubscriptionStore;
-  readonly bus: RawDataBus;
-  readonly cluster: Cluster;
-  readonly lastValues: LastValueStore | undefined;
-  readonly tickets: Tickets;
-  readonly revocations: Revocations;
+interface Closable {
+  close(): unknown;
+}
 
-  private constructor(private readonly ports: Ports) {
-    this.alarmLog = ports.alarmLog;
-    this.subscriptions = ports.subscriptions;
-    this.bus = ports.bus;
-    this.cluster = ports.cluster;
-    this.lastValues = ports.lastValues;
-    this.tickets = ports.tickets;
-    this.revocations = ports.revocations;
+/** What was opened, to be closed in the opposite order. */
+class Opened {
+  private readonly opened: Closable[] = [];
+
+  add<T extends Closable>(resource: T): T {
+    this.opened.unshift(resource);
+    return resource;
   }
+
+  /** Closes all of it, whatever fails, and then throws what did. */
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const resource of this.opened) {
+      try {
+        await resource.close();
+      } catch (cause) {
+        failures.push(cause);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(reasonOf).join(', '));
+  }
+}
+
+/** What the options say that stands behind the ports; closed last, when nothing is pushed any more. */
+export class Backends implements OnApplicationShutdown {
+  private constructor(
+    readonly ports: Ports,
+    private readonly opened: Opened,
+  ) {}
 
   /** Throws {@link PushConfigurationError} where they cannot be used as the options say. */
   static async open(options: PushOptions, now: Clock): Promise<Backends> {
     const { redisUrl } = options;
-    return new Backends(
-      await (redisUrl === undefined ? openEmbedded(options, now) : openOnRedis(options, redisUrl, now)),
-    );
+    const opened = new Opened();
+    try {
+      const ports =
+        redisUrl === undefined
+          ? await openEmbedded(opened, options, now)
+          : await openOnRedis(opened, options, redisUrl, now);
+      return new Backends(ports, opened);
+    } catch (cause) {
+      await opened.close().catch((failure: unknown) => tellCause('close what was opened', failure));
+      throw cause;
+    }
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.revocations.close();
-    await this.cluster.close();
-    await this.bus.close();
-    await this.alarmLog.close();
-    await this.subscriptions.close();
-    await this.ports.close();
+    await this.opened.close();
   }
 }
+
+const logger = new Logger(Backends.name);
+const tell = (message: string) => logger.error(message);
+const tellCause = (what: string, cause: unknown) => logger.error(`cannot ${what}`, stackOf(cause));
 
 const limitsOf = ({ maxDurablePerUser, maxDurable }: PushOptions) => ({
   perUser: maxDurablePerUser,
@@ -93,87 +113,81 @@ const retentionOf = ({ alarmRetention, alarmRetentionHours, alarmRetentionBytes 
 const keptMsOf = ({ revocationHours }: PushOptions) => revocationHours * 3_600_000;
 
 /** What is between nodes, where there is one. */
-function withoutOthers(options: PushOptions, now: Clock): Omit<Ports, 'alarmLog' | 'subscriptions' | 'close'> {
+function withoutOthers(opened: Opened, options: PushOptions, now: Clock): Omit<Ports, 'alarmLog' | 'subscriptions'> {
   return {
-    bus: new InProcessBus(),
-    cluster: new InProcessCluster(),
+    bus: opened.add(new InProcessBus()),
+    cluster: opened.add(new InProcessCluster()),
     lastValues: undefined,
     tickets: new MemoryTickets(now),
-    revocations: new MemoryRevocations(keptMsOf(options), now),
+    revocations: opened.add(new MemoryRevocations(keptMsOf(options), now)),
   };
 }
 
 /** One process, and nothing to install. */
-async function openEmbedded(options: PushOptions, now: Clock): Promise<Ports> {
-  const others = withoutOthers(options, now);
+async function openEmbedded(opened: Opened, options: PushOptions, now: Clock): Promise<Ports> {
   const retention = retentionOf(options);
   if (options.alarmLogPath === '') {
     return {
-      alarmLog: new MemoryAlarmLog(retention, now),
-      subscriptions: new MemorySubscriptionStore(limitsOf(options), now),
-      ...others,
-      close: async () => {},
+      alarmLog: opened.add(new MemoryAlarmLog(retention, now)),
+      subscriptions: opened.add(new MemorySubscriptionStore(limitsOf(options), now)),
+      ...withoutOthers(opened, options, now),
     };
   }
-  const environment = await LmdbEnvironment.open(options.alarmLogPath);
+  const environment = opened.add(await LmdbEnvironment.open(options.alarmLogPath));
   if (environment.setAside !== undefined) {
-    new Logger(Backends.name).error(
+    logger.error(
       `the alarm log was damaged and is kept as ${environment.setAside}: a new one has begun, and clients are told of the gap`,
     );
   }
   return {
-    alarmLog: await LmdbAlarmLog.open({ environment, retention, now }),
-    subscriptions: await LmdbSubscriptionStore.open(environment, limitsOf(options), now),
-    ...others,
-    close: () => environment.close(),
+    alarmLog: opened.add(await LmdbAlarmLog.open({ environment, retention, now })),
+    subscriptions: opened.add(await LmdbSubscriptionStore.open(environment, limitsOf(options), now)),
+    ...withoutOthers(opened, options, now),
   };
 }
 
 /** Nodes of one prefix, on one Redis. */
-async function openOnRedis(options: PushOptions, url: string, now: Clock): Promise<Ports> {
-  const logger = new Logger(Backends.name);
-  const connection = await RedisConnection.open({
-    url,
-    prefix: options.redisPrefix,
-    onError: (message) => logger.error(message),
-  });
-  try {
-    const onError = (what: string, cause: unknown) => logger.error(`cannot ${what}`, stackOf(cause));
-    const cluster = await RedisCluster.open({ connection, onError });
-    return {
-      alarmLog: await RedisAlarmLog.open({
-        connection,
-        retention: retentionOf(options),
-        requireDurable: options.requireDurableRedis,
-        onWarning: (message) => logger.warn(message),
-        now,
-      }),
-      subscriptions: new RedisSubscriptionStore(connection, limitsOf(options), now),
-      cluster,
-      ...(await openBus(connection, options, now)),
-      tickets: new RedisTickets(connection, { now }),
-      revocations: await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError, now }),
-      close: async () => connection.close(),
-    };
-  } catch (cause) {
-    connection.close();
-    throw cause;
-  }
+async function openOnRedis(opened: Opened, options: PushOptions, url: string, now: Clock): Promise<Ports> {
+  const connection = opened.add(
+    await RedisConnection.open({
+      url,
+      prefix: options.redisPrefix,
+      onError: tell,
+    }),
+  );
+  const alarmLog = opened.add(
+    await RedisAlarmLog.open({
+      connection,
+      retention: retentionOf(options),
+      requireDurable: options.requireDurableRedis,
+      onWarning: (message) => logger.warn(message),
+      now,
+    }),
+  );
+  const subscriptions = opened.add(new RedisSubscriptionStore(connection, limitsOf(options), now));
+  const between = await openBus(opened, connection, options, now);
+  const cluster = opened.add(await RedisCluster.open({ connection, onError: tellCause }));
+  const revocations = opened.add(
+    await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError: tellCause, now }),
+  );
+  return { alarmLog, subscriptions, ...between, cluster, tickets: new RedisTickets(connection, { now }), revocations };
 }
 
 /** The bus, and the last values that are written with what it sends. */
 async function openBus(
+  opened: Opened,
   connection: RedisConnection,
   { history }: PushOptions,
   now: Clock,
 ): Promise<Pick<Ports, 'bus' | 'lastValues'>> {
-  const logger = new Logger(Backends.name);
-  const onError = (message: string) => logger.error(message);
-  if (history === 0) return { bus: await RedisBus.open(connection, { onError }), lastValues: undefined };
-  const writer = new RedisLastValueWriter({ connection, history, onError, now });
-  const bus = await RedisBus.open(connection, {
-    onError,
-    publish: (channel, message, data) => writer.publish(channel, message, data),
-  });
+  if (history === 0)
+    return { bus: opened.add(await RedisBus.open(connection, { onError: tell })), lastValues: undefined };
+  const writer = new RedisLastValueWriter({ connection, history, onError: tell, now });
+  const bus = opened.add(
+    await RedisBus.open(connection, {
+      onError: tell,
+      publish: (channel, message, data) => writer.publish(channel, message, data),
+    }),
+  );
   return { bus, lastValues: new RedisLastValues({ connection, history, place: bus }) };
 }
