@@ -11,7 +11,7 @@ import { CloseCodes } from '../src/protocol/close-codes.js';
 import { parseCursor } from '../src/protocol/cursor.js';
 import { PushOptions } from '../src/push.options.js';
 import { column, ROOT, section, table, textOf, unquoted, withoutComments } from './support/documents.js';
-import { filesIn, membersOf, sourceFile, wordsOf } from './support/sources.js';
+import { filesIn, membersOf, shapeOf, sourceFile, wordsOf } from './support/sources.js';
 
 const DOCUMENTS = [
   'README.md',
@@ -20,22 +20,14 @@ const DOCUMENTS = [
   'CHANGELOG.md',
   'SECURITY.md',
   'docs/PROTOCOL.md',
+  'docs/CLIENTS.md',
   'docs/OPERATIONS.md',
+  'examples/README.md',
 ];
 
 const readme = textOf('README.md');
 const protocol = textOf('docs/PROTOCOL.md');
 const operations = textOf('docs/OPERATIONS.md');
-
-/** `{ a, b? }` of an object type, `{}` of one without members; undefined where the data are the application's. */
-function shapeOf(type: ts.TypeNode | undefined): string | undefined {
-  if (type?.getText() === 'Record<string, never>') return '{}';
-  if (type === undefined || !ts.isTypeLiteralNode(type)) return undefined;
-  const names = type.members
-    .filter((member) => ts.isPropertySignature(member))
-    .map((member) => `${member.name.getText()}${member.questionToken === undefined ? '' : '?'}`);
-  return `{ ${names.join(', ')} }`;
-}
 
 const sources = filesIn('src');
 

@@ -40,3 +40,7 @@ export function table(text: string, ...titles: string[]): string[][] {
 
 export const unquoted = (cell = '') => cell.replaceAll('`', '');
 export const column = (rows: readonly string[][], index = 0) => rows.map((row) => unquoted(row[index]));
+
+/** The blocks of code in this language. */
+export const codeBlocks = (text: string, language: string) =>
+  [...text.matchAll(new RegExp(`^( *)\`\`\`${language}\\n([^]*?)^\\1\`\`\`$`, 'gm'))].map(([, , block = '']) => block);

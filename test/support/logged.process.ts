@@ -35,9 +35,18 @@ export class LoggedProcess {
     environment: Readonly<Record<string, string>>,
     parameters: readonly string[] = [],
   ): LoggedProcess {
+    return LoggedProcess.run(process.execPath, [file, ...parameters], folder, environment);
+  }
+
+  /** As {@link node}, of another program. */
+  static run(
+    command: string,
+    parameters: readonly string[],
+    folder: string,
+    environment: Readonly<Record<string, string>> = {},
+  ): LoggedProcess {
     const { PATH = '' } = process.env;
-    const settings = { cwd: folder, env: { PATH, ...environment } };
-    return new LoggedProcess(spawn(process.execPath, [file, ...parameters], settings));
+    return new LoggedProcess(spawn(command, parameters, { cwd: folder, env: { PATH, ...environment } }));
   }
 
   get pid(): number {

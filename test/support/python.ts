@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Child } from './child.js';
 
 /** Debian's, which sees Debian's python3-websockets. */
-const PYTHON = '/usr/bin/python3';
+export const PYTHON = '/usr/bin/python3';
 
 export function hasPythonWebsockets(): boolean {
   return spawnSync(PYTHON, ['-c', 'import websockets']).status === 0;

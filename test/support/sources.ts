@@ -36,3 +36,28 @@ export function filesIn(folder: string): string[] {
     return path.endsWith('.ts') ? [path] : [];
   });
 }
+
+/** The properties of an interface or a type of object types, also of those that it is made of, each once. */
+export function propertiesOf(name: string, source: ts.SourceFile): string[] {
+  const found = source.statements.find(
+    (node) => (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) && node.name.text === name,
+  );
+  if (found === undefined) throw new Error(`there is no type ${name}`);
+  const names = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isPropertySignature(node)) names.add(node.name.getText(source));
+    else ts.forEachChild(node, visit);
+  };
+  visit(found);
+  return [...names];
+}
+
+/** `{ a, b? }` of an object type, `{}` of one without members; undefined where the data are the application's. */
+export function shapeOf(type: ts.TypeNode | undefined): string | undefined {
+  if (type?.getText() === 'Record<string, never>') return '{}';
+  if (type === undefined || !ts.isTypeLiteralNode(type)) return undefined;
+  const names = type.members
+    .filter((member) => ts.isPropertySignature(member))
+    .map((member) => `${member.name.getText()}${member.questionToken === undefined ? '' : '?'}`);
+  return `{ ${names.join(', ')} }`;
+}
