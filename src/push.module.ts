@@ -17,12 +17,14 @@ import { LAST_VALUE_STORE } from './bus/last-value.store.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { LastValues } from './fan-out/last-values.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
+import { ClientPlacing } from './gateway/client.placing.js';
 import { Connections } from './gateway/connections.js';
 import { Drain } from './gateway/drain.js';
 import { GatewayRoutes } from './gateway/gateway.routes.js';
 import { Heartbeat } from './gateway/heartbeat.js';
 import { NodeState } from './gateway/node-state.js';
 import { PlainGetRoute } from './gateway/plain-get.route.js';
+import { PrincipalCheck } from './gateway/principal.check.js';
 import { PushWsAdapter } from './gateway/push-ws.adapter.js';
 import { RawDataGateway } from './gateway/raw-data.gateway.js';
 import { TicketOffice } from './gateway/ticket.office.js';
@@ -112,6 +114,8 @@ import { Sessions } from './registry/sessions.js';
     { provide: REVOCATIONS, inject: [Backends], useFactory: ({ ports }: Backends) => ports.revocations },
     NodeState,
     GatewayRoutes,
+    PrincipalCheck,
+    ClientPlacing,
     UpgradeGate,
     TicketOffice,
     PlainGetRoute,

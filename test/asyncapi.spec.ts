@@ -145,7 +145,7 @@ describe('asyncapi.yaml says what the code says', () => {
     ['rawData', 'src/gateway/subscription.query.ts'],
     ['alarms', 'src/gateway/alarm.query.ts'],
   ])('of the query of %s', (channel, path) => {
-    const read = [path, 'src/gateway/upgrade.gate.ts', 'src/access/bearer.token.ts'].flatMap((each) =>
+    const read = [path, 'src/gateway/principal.check.ts', 'src/access/bearer.token.ts'].flatMap((each) =>
       [...textOf(each).matchAll(/query\??\.get(?:All)?\('(\w+)'\)/g)].map(([, name]) => name),
     );
     expect(read).toEqual(expect.arrayContaining(['ticket', 'access_token']));

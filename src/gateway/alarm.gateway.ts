@@ -16,7 +16,7 @@ import { type ClientHandler, Connections } from './connections.js';
 import { sendException } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
 import { isCompressed, type PushSocket } from './push.socket.js';
-import type { Admission } from './upgrade.gate.js';
+import type { Admission } from './admission.js';
 import { createSink } from './ws.sink.js';
 
 /** `/ws/alarm`: alarms for every operator's device. */

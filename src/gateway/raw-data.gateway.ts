@@ -26,7 +26,7 @@ import { type ClientHandler, Connections } from './connections.js';
 import { refOf } from './exception.js';
 import { assertPushServer, PUSH_GATEWAY } from './gateway.metadata.js';
 import { isCompressed, type PushSocket } from './push.socket.js';
-import type { Admission } from './upgrade.gate.js';
+import type { Admission } from './admission.js';
 import { createSink } from './ws.sink.js';
 
 /** `/ws/rowdata/:businessType/:businessId/:userName`: live telemetry. */

@@ -10,7 +10,7 @@ import { LastValues } from '../../src/fan-out/last-values.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import { RawDataGateway } from '../../src/gateway/raw-data.gateway.js';
-import type { Admission } from '../../src/gateway/upgrade.gate.js';
+import type { Admission } from '../../src/gateway/admission.js';
 import type { ClientMessage } from '../../src/protocol/client-message.js';
 import { ANY_BUSINESS_ID, type KeyAddress, type SubscriptionRequest } from '../../src/protocol/messages.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';

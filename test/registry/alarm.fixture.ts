@@ -20,7 +20,7 @@ import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { WireFormat } from '../../src/fan-out/frame.js';
 import { AlarmGateway } from '../../src/gateway/alarm.gateway.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
-import type { Admission } from '../../src/gateway/upgrade.gate.js';
+import type { Admission } from '../../src/gateway/admission.js';
 import type { Clock } from '../../src/push.clock.js';
 import { type PushModuleOptions, resolvePushOptions } from '../../src/push.options.js';
 import { AlarmPages } from '../../src/registry/alarm.pages.js';
