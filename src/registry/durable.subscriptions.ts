@@ -12,6 +12,7 @@ import { CloseCodes } from '../protocol/close-codes.js';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
 import { CLOCK, type Clock } from '../push.clock.js';
 import { PushOptions } from '../push.options.js';
+import { AcknowledgementSaves, type Held, type Progress } from './acknowledgement.saves.js';
 import type { HeldSubscription } from './alarm.places.js';
 import { FaultReporter } from './fault.reporter.js';
 
@@ -30,20 +31,6 @@ export interface SubscriptionInfo {
   readonly isConnected: boolean;
 }
 
-interface Held extends HeldSubscription {
-  readonly client: AlarmClient;
-  /** Another one in each epoch. */
-  progress: Progress;
-}
-
-/** How far the client has acknowledged in one epoch of the log. */
-interface Progress {
-  readonly epoch: string;
-  acknowledged: number;
-  saved: number;
-  isSaving: boolean;
-}
-
 type HeldElsewhere = SubscriptionId & Pick<HeldSubscription, 'generation'>;
 
 /** The connections of these are the teller's, unless somebody has a later one. */
@@ -52,10 +39,9 @@ const DELETED: ClusterCommand<SubscriptionId> = { name: 'subscriptionDeleted' };
 const WHICH_ARE_HELD: ClusterQuestion<null, readonly SubscriptionId[]> = { name: 'whichSubscriptionsAreHeld' };
 
 const TOLD_AT_ONCE = 500;
-const SAVE_AGAIN_AFTER_MS = 1000;
 const EXPIRE_EVERY_MS = 10 * 60_000;
 
-/** Which connection holds which durable subscription, on all nodes one, and the way of its acknowledgements to the store. */
+/** Which connection holds which durable subscription, on all nodes one, and how far its client has acknowledged. */
 @Injectable()
 export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(DurableSubscriptions.name);
@@ -64,15 +50,10 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   private readonly byClient = new Map<AlarmClient, Held>();
   private timer: NodeJS.Timeout | undefined;
   private stops: (() => void)[] = [];
-  private isEnded = false;
   private epoch: string;
   /** Epochs that have ended while this node runs: what is acknowledged there is on its way too late, and no fault. */
   private readonly endedEpochs = new Set<string>();
-  /** What they have acknowledged could not be stored. */
-  private readonly unsaved = new Set<Held>();
-  private retry: NodeJS.Timeout | undefined;
-  /** What is on its way to the store. */
-  private readonly saves = new Set<Promise<void>>();
+  private readonly saves: AcknowledgementSaves;
 
   constructor(
     @Inject(SUBSCRIPTION_STORE) private readonly subscriptions: SubscriptionStore,
@@ -82,6 +63,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     @Inject(CLOCK) private readonly now: Clock,
   ) {
     this.epoch = log.bounds().epoch;
+    this.saves = new AcknowledgementSaves(subscriptions, this.faults, (client) => this.byClient.has(client));
   }
 
   onApplicationBootstrap(): void {
@@ -98,10 +80,9 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
   }
 
   onApplicationShutdown(): void {
-    this.isEnded = true;
     clearInterval(this.timer);
     for (const stop of this.stops) stop();
-    clearTimeout(this.retry);
+    this.saves.end();
   }
 
   /** The latest connection has the subscription; an older one is closed. */
@@ -110,7 +91,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     const held = { ...subscription, client, progress: this.newProgress() };
     this.byClient.set(client, held);
     // The log may have begun anew since it was opened.
-    if (subscription.cursor.epoch !== held.progress.epoch) this.keep(this.restore(held, subscription.cursor));
+    if (subscription.cursor.epoch !== held.progress.epoch) this.saves.restore(held, subscription.cursor);
     const other = this.byId.get(subscriptionKey(id));
     if (other !== undefined && other.generation > generation) {
       client.close(CloseCodes.takenOver);
@@ -126,12 +107,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     if (held === undefined) return;
     this.byClient.delete(client);
     if (this.byId.get(subscriptionKey(held.id)) === held) this.byId.delete(subscriptionKey(held.id));
-    this.keep(
-      this.subscriptions.touch(held.id, held.generation).then(
-        () => this.faults.succeeded('note a disconnection'),
-        (cause: unknown) => this.faults.failed('note a disconnection', cause),
-      ),
-    );
+    this.saves.touch(held);
   }
 
   /** What is wrong with an acknowledgement, or undefined: it is on its way to the store. */
@@ -143,7 +119,7 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     if (!client.hasBeenTold(offset)) return 'ackAhead';
     if (offset <= progress.acknowledged) return undefined;
     progress.acknowledged = offset;
-    if (!progress.isSaving) this.keep(this.save(held, progress));
+    this.saves.save(held);
     return undefined;
   }
 
@@ -155,13 +131,13 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
       const { epoch, saved } = held.progress;
       held.progress = this.newProgress();
       // Where the log has lost alarms, the store may have lost the subscription: whoever comes back to it has to hear of that.
-      this.keep(this.restore(held, saved > 0 ? { epoch, offset: saved } : held.cursor));
+      this.saves.restore(held, saved > 0 ? { epoch, offset: saved } : held.cursor);
     }
   }
 
   /** Resolves once nothing is on its way to the store. */
-  async whenSaved(): Promise<void> {
-    while (this.saves.size > 0) await Promise.all(this.saves);
+  whenSaved(): Promise<void> {
+    return this.saves.whenSaved();
   }
 
   async list(): Promise<SubscriptionInfo[]> {
@@ -217,68 +193,8 @@ export class DurableSubscriptions implements OnApplicationBootstrap, OnApplicati
     return new Set(answers.flatMap((ids = []) => ids.map(subscriptionKey)));
   }
 
-  /** Of a promise that never rejects. */
-  private keep(save: Promise<void>): void {
-    this.saves.add(save);
-    void save.then(() => this.saves.delete(save));
-  }
-
   private newProgress(): Progress {
     return { epoch: this.epoch, acknowledged: 0, saved: 0, isSaving: false };
-  }
-
-  /** One save at a time; what is acknowledged meanwhile goes with the next. */
-  private async save(held: Held, progress: Progress): Promise<void> {
-    const { epoch } = progress;
-    progress.isSaving = true;
-    try {
-      while (progress.acknowledged > progress.saved && held.progress === progress) {
-        const offset = progress.acknowledged;
-        if (!(await this.store(held, { epoch, offset }))) {
-          held.client.close(CloseCodes.takenOver);
-          return;
-        }
-        this.faults.succeeded('store an acknowledgement');
-        progress.saved = offset;
-        if (held.progress === progress) held.client.acknowledged(offset);
-      }
-    } catch (cause) {
-      this.faults.failed('store an acknowledgement', cause);
-      this.saveLater(held);
-    } finally {
-      progress.isSaving = false;
-    }
-  }
-
-  /** False: a later connection has the subscription, or it was deleted. */
-  private async store({ id, generation }: Held, cursor: Cursor): Promise<boolean> {
-    if (await this.subscriptions.acknowledge(id, generation, cursor)) return true;
-    return (await this.subscriptions.restore?.(id, generation, cursor)) ?? false;
-  }
-
-  private async restore({ id, generation }: Held, cursor: Cursor): Promise<void> {
-    try {
-      await this.subscriptions.restore?.(id, generation, cursor);
-      this.faults.succeeded('restore a durable subscription');
-    } catch (cause) {
-      this.faults.failed('restore a durable subscription', cause);
-    }
-  }
-
-  private saveLater(held: Held): void {
-    if (this.isEnded) return;
-    this.unsaved.add(held);
-    this.retry ??= setTimeout(() => this.saveAgain(), SAVE_AGAIN_AFTER_MS);
-  }
-
-  private saveAgain(): void {
-    this.retry = undefined;
-    const all = [...this.unsaved];
-    this.unsaved.clear();
-    for (const held of all) {
-      const { client, progress } = held;
-      if (!progress.isSaving && this.byClient.has(client)) this.keep(this.save(held, progress));
-    }
   }
 
   private async expire(): Promise<void> {
