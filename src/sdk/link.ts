@@ -60,7 +60,8 @@ export class Link {
     this.#credentials = credentials;
     this.#owner = owner;
     const { WebSocket = surroundings.WebSocket } = options;
-    if (WebSocket === undefined) throw new TypeError('no WebSocket here: give one in the options, as of the package ws');
+    if (WebSocket === undefined)
+      throw new TypeError('no WebSocket here: give one in the options, as of the package ws');
     this.#WebSocket = WebSocket;
     this.#timeoutMs = options.connectTimeoutMs ?? 15_000;
     this.#unwatchNetwork = watchNetwork(
