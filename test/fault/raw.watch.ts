@@ -78,7 +78,12 @@ export class RawWatch {
     const path = '/push/raw-data';
     return new Promise((resolve, reject) => {
       const options = { host: '127.0.0.1', port, path, method: 'POST', agent: this.agent, headers };
-      const sent = request(options, (response) => response.resume().on('end', resolve));
+      const sent = request(options, (response) => {
+        response.resume().on('end', () => {
+          if (response.statusCode === 202) resolve();
+          else reject(new Error(`a push was answered ${response.statusCode}`));
+        });
+      });
       sent.on('error', reject);
       sent.end(JSON.stringify(datum));
     });

@@ -37,7 +37,7 @@ async function listen({ port, ...options }: GatewaySettings): Promise<void> {
     abortOnError: false,
     logger: ['error', 'fatal'],
   });
-  app.useBodyParser('json');
+  app.useBodyParser('json', { limit: '1mb' });
   await app.listen(port, '127.0.0.1');
 }
 
