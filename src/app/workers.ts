@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { Logger } from '@nestjs/common';
-import { WORKER_NUMBER, type WorkerOrder } from './worker.js';
+import { WORKER_NUMBER } from './worker.js';
+import { WorkerProcess } from './worker.process.js';
 
 export interface WorkersOptions {
   readonly count: number;
@@ -35,7 +36,9 @@ export class Workers {
   private readonly slots: Slot[];
   /** Those that retire, too. */
   private readonly processes = new Set<WorkerProcess>();
-  private readonly stopping = new AbortController();
+  /** Each ends one pause before it is over. */
+  private readonly pauses = new Set<() => void>();
+  private isStopping = false;
   private isRolling = false;
   private exitCode = 0;
 
@@ -53,8 +56,9 @@ export class Workers {
 
   /** Ends all workers in order. */
   stop(): void {
-    if (this.stopping.signal.aborted) return;
-    this.stopping.abort();
+    if (this.isStopping) return;
+    this.isStopping = true;
+    for (const end of this.pauses) end();
     for (const process of this.processes) void this.end(process, () => process.kill('SIGTERM'));
   }
 
@@ -65,10 +69,6 @@ export class Workers {
     this.logger.log('replacing the workers one after the other');
     for (const slot of this.slots) if (!(await this.replace(slot))) break;
     this.isRolling = false;
-  }
-
-  private get isStopping(): boolean {
-    return this.stopping.signal.aborted;
   }
 
   /** Lets a worker run in this slot for as long as this runs. */
@@ -87,14 +87,15 @@ export class Workers {
         this.giveUp();
         return;
       }
-      this.logger.warn(`worker ${slot.number} ended with ${end}, and is replaced`);
+      this.logger.warn(`worker ${slot.number} ${end}, and is replaced`);
       await this.pause(failures);
     }
   }
 
   private start({ number }: Slot): WorkerProcess {
-    const process = new WorkerProcess(this.fork(number), (cause) =>
-      this.logger.error(`worker ${number} cannot be reached: ${cause.message}`),
+    const process = new WorkerProcess(
+      () => this.fork(number),
+      (reason) => this.logger.error(`worker ${number} cannot be reached: ${reason}`),
     );
     this.processes.add(process);
     void process.ended.then(() => this.processes.delete(process));
@@ -143,54 +144,13 @@ export class Workers {
     if (failures === 0) return;
     const pauseMs = Math.min(MIN_PAUSE_MS * 2 ** (failures - 1), MAX_PAUSE_MS);
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, pauseMs);
-      this.stopping.signal.addEventListener('abort', () => {
+      const end = () => {
         clearTimeout(timer);
+        this.pauses.delete(end);
         resolve();
-      });
+      };
+      const timer = setTimeout(end, pauseMs);
+      this.pauses.add(end);
     });
-  }
-}
-
-class WorkerProcess {
-  isListening = false;
-  /** Whether it listens, or has ended before it did. */
-  readonly started: Promise<boolean>;
-  /** How it ended. */
-  readonly ended: Promise<string>;
-  private listeningSinceMs = Infinity;
-
-  constructor(
-    private readonly worker: Worker,
-    onError: (cause: Error) => void,
-  ) {
-    worker.on('error', onError);
-    this.ended = new Promise((resolve) => {
-      worker.once('exit', (code: number | null, signal: string | null) => {
-        this.isListening = false;
-        resolve(signal === null ? `code ${code}` : signal);
-      });
-    });
-    const listening = new Promise<boolean>((resolve) => {
-      worker.once('listening', () => {
-        this.isListening = true;
-        this.listeningSinceMs = performance.now();
-        resolve(true);
-      });
-    });
-    this.started = Promise.race([listening, this.ended.then(() => false)]);
-  }
-
-  /** Below 0 where it never did. */
-  get listenedMs(): number {
-    return performance.now() - this.listeningSinceMs;
-  }
-
-  order(order: WorkerOrder): void {
-    if (this.worker.isConnected()) this.worker.send(order);
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.worker.process.kill(signal);
   }
 }

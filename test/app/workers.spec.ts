@@ -11,7 +11,10 @@ class FakeWorker extends EventEmitter {
   readonly orders: unknown[] = [];
   readonly signals: string[] = [];
   hasEnded = false;
-  readonly process = { kill: (signal: string) => this.signals.push(signal) };
+  readonly process: { pid: number | undefined; kill: (signal: string) => void } = {
+    pid: 1,
+    kill: (signal) => this.signals.push(signal),
+  };
 
   constructor(readonly number: number) {
     super();
@@ -41,7 +44,19 @@ async function settle(): Promise<void> {
   await jest.advanceTimersByTimeAsync(0);
 }
 
+/** As Node gives it where a process cannot be spawned: an error, and never an exit. */
+class UnspawnedWorker extends FakeWorker {
+  constructor(number: number) {
+    super(number);
+    this.process.pid = undefined;
+    this.hasEnded = true;
+    void Promise.resolve().then(() => this.emit('error', new Error('spawn EAGAIN')));
+  }
+}
+
 let forked: FakeWorker[];
+/** What the next forks are. */
+let create: (number: number) => FakeWorker;
 let workers: Workers;
 let exitCode: number | undefined;
 let log: LogCapture;
@@ -50,6 +65,7 @@ beforeEach(() => {
   jest.useFakeTimers();
   log = LogCapture.start();
   forked = [];
+  create = (number) => new FakeWorker(number);
   exitCode = undefined;
 });
 
@@ -63,7 +79,7 @@ async function run(count: number): Promise<void> {
     count,
     stopDeadlineMs: STOP_DEADLINE_MS,
     fork: (number) => {
-      const worker = new FakeWorker(number);
+      const worker = create(number);
       forked.push(worker);
       return worker as unknown as Worker;
     },
@@ -133,6 +149,46 @@ describe('a worker that ends', () => {
     expect(log.lines.filter(({ level }) => level === 'fatal')).toHaveLength(1);
   });
 
+  test.each([
+    ['an error, and no exit', (number: number) => new UnspawnedWorker(number)],
+    [
+      'an exception',
+      () => {
+        throw new Error('spawn EAGAIN');
+      },
+    ],
+  ])('as one that cannot be spawned, where that is told by %s', async (_, fail) => {
+    await run(2);
+    await latest(2).listen();
+    const startedAtMs = Date.now();
+    const triedAtMs: number[] = [];
+    create = (number) => {
+      triedAtMs.push(Date.now() - startedAtMs);
+      return fail(number);
+    };
+    await latest(1).end();
+    await jest.advanceTimersByTimeAsync(20_000);
+    expect(triedAtMs).toEqual([100, 300, 700, 1500, 3100, 6300, 11_300, 16_300]);
+    const lines = log.of('Workers').filter((line) => line.startsWith('worker 1 could'));
+    expect(new Set(lines)).toEqual(new Set(['worker 1 could not be started: spawn EAGAIN, and is replaced']));
+    create = (number) => new FakeWorker(number);
+    await jest.advanceTimersByTimeAsync(5000);
+    await latest(1).listen();
+    expect(exitCode).toBeUndefined();
+    workers.stop();
+    for (const number of [1, 2]) await latest(number).end(0);
+    expect(exitCode).toBe(0);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test('and none can be spawned: ends with 1', async () => {
+    create = (number) => new UnspawnedWorker(number);
+    await run(2);
+    await jest.advanceTimersByTimeAsync(20_000);
+    expect(exitCode).toBe(1);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
   test('an error of its channel is told, and harms nobody', async () => {
     await run(1);
     latest(1).emit('error', new Error('EPIPE'));
@@ -156,6 +212,19 @@ describe('the telemetry', () => {
 });
 
 describe('stop', () => {
+  test('ends the pause before a worker is tried again', async () => {
+    await run(2);
+    await latest(2).listen();
+    for (let n = 0; n < 8; n++) {
+      await latest(1).end();
+      await jest.advanceTimersByTimeAsync(n < 7 ? 5000 : 0);
+    }
+    expect(jest.getTimerCount()).toBe(1);
+    workers.stop();
+    await latest(2).end(0);
+    expect([exitCode, jest.getTimerCount()]).toEqual([0, 0]);
+  });
+
   test('ends all in order, those that are waited for too, and resolves to 0', async () => {
     await run(3);
     await latest(1).listen();
@@ -224,6 +293,15 @@ describe('roll', () => {
     await settle();
     await latest(1).end();
     await rolled;
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(numbers()).toEqual([1, 2, 1]);
+    expect([first.orders, second.orders]).toEqual([['runTelemetry'], []]);
+  });
+
+  test('ends where a new one cannot be spawned', async () => {
+    const [first, second] = await runAndListen();
+    create = (number) => new UnspawnedWorker(number);
+    await workers.roll();
     await jest.advanceTimersByTimeAsync(60_000);
     expect(numbers()).toEqual([1, 2, 1]);
     expect([first.orders, second.orders]).toEqual([['runTelemetry'], []]);
