@@ -27,6 +27,7 @@ import { RedisLastValueWriter } from './redis/redis.last-value.writer.js';
 import { RedisLastValues } from './redis/redis.last-values.js';
 import { RedisRevocations } from './redis/redis.revocations.js';
 import { RedisTickets } from './redis/redis.tickets.js';
+import { FaultReporter } from './registry/fault.reporter.js';
 
 /** What stands behind the ports. */
 interface Ports {
@@ -166,9 +167,10 @@ async function openOnRedis(opened: Opened, options: PushOptions, url: string, no
   );
   const subscriptions = opened.add(new RedisSubscriptionStore(connection, limitsOf(options), now));
   const between = await openBus(opened, connection, options, now);
-  const cluster = opened.add(await RedisCluster.open({ connection, onError: tellCause }));
+  const faults = new FaultReporter(logger);
+  const cluster = opened.add(await RedisCluster.open({ connection, faults }));
   const revocations = opened.add(
-    await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), onError: tellCause, now }),
+    await RedisRevocations.open({ connection, cluster, keptMs: keptMsOf(options), faults, now }),
   );
   return { alarmLog, subscriptions, ...between, cluster, tickets: new RedisTickets(connection, { now }), revocations };
 }

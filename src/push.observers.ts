@@ -50,6 +50,7 @@ export const OBSERVERS: Provider[] = [
       NodeHealth,
       ALARM_LOG,
       RAW_DATA_BUS,
+      CLUSTER,
       LoopDelay,
     ],
     useFactory: (
@@ -62,7 +63,8 @@ export const OBSERVERS: Provider[] = [
       health: NodeHealth,
       alarmLog: AlarmLog,
       bus: RawDataBus,
+      cluster: Cluster,
       loop: LoopDelay,
-    ) => new PushMetrics({ rawData, alarms, push, flushQueue, audit, health, alarmLog, bus, loop }, meter),
+    ) => new PushMetrics({ rawData, alarms, push, flushQueue, audit, health, alarmLog, bus, cluster, loop }, meter),
   },
 ];

@@ -45,13 +45,16 @@ export interface Cluster {
   /** Why other nodes cannot be reached now; undefined where they can, or there are none. */
   readonly fault: string | undefined;
 
+  /** Messages that other nodes could not be told since the start; undefined: there are no others. */
+  readonly untoldCount: number | undefined;
+
   /** From now on this node is one of {@link nodes}, with what `counts` says every few seconds. Never rejects. */
   join(counts: () => ClientCounts): Promise<void>;
 
   /** The living nodes, this one among them, the one that started first before the others. Throws ClusterUnavailableError. */
   nodes(): Promise<NodeInfo[]>;
 
-  /** To all other nodes. Never throws and never waits; what cannot be told is counted by the backend. */
+  /** To all other nodes. Never throws and never waits; what cannot be told is counted. */
   tell<T>(command: ClusterCommand<T>, data: T): void;
 
   /** Calls back with what another node told. The returned function ends that. */

@@ -6,6 +6,7 @@ import type { ClientCounts, Cluster, NodeInfo } from './cluster.js';
 export class InProcessCluster implements Cluster {
   readonly nodeId = randomBytes(9).toString('base64url');
   readonly fault = undefined;
+  readonly untoldCount = undefined;
   private readonly startedAt = new Date();
   private counts: (() => ClientCounts) | undefined;
 

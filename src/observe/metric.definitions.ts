@@ -156,6 +156,20 @@ export const OBSERVED_METRICS = {
     description:
       'Raw data that other nodes were not sent, or may not have been: Redis could not be reached, or was too slow',
   },
+  clusterUp: {
+    name: 'push.cluster.up',
+    kind: 'gauge',
+    unit: '1',
+    attributes: [],
+    description: 'Whether nodes can tell and ask each other, as to end sessions: 1, else 0; with several nodes only',
+  },
+  clusterUntold: {
+    name: 'push.cluster.untold',
+    kind: 'counter',
+    unit: '{message}',
+    attributes: [],
+    description: 'What other nodes could not be told: Redis could not be reached, or refused it',
+  },
   loopDelayP99: {
     name: 'push.event_loop.delay.p99',
     kind: 'gauge',

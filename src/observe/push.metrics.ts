@@ -45,6 +45,7 @@ export interface MetricSources {
   readonly health: { readonly isReady: boolean };
   readonly alarmLog: { readonly fault: string | undefined };
   readonly bus: MeasuredBus;
+  readonly cluster: MeasuredCluster;
   readonly loop: { readonly delays: LoopDelays };
 }
 
@@ -54,6 +55,12 @@ export interface MeasuredBus {
   readonly counts:
     | { readonly sent: number; readonly received: number; readonly conflated: number; readonly dropped: number }
     | undefined;
+}
+
+export interface MeasuredCluster {
+  readonly fault: string | undefined;
+  /** Undefined: there are no other nodes. */
+  readonly untoldCount: number | undefined;
 }
 
 type Observe = (metric: ObservedMetric, value: number, attributes?: Attributes) => void;
@@ -115,6 +122,7 @@ export class PushMetrics implements OnApplicationBootstrap, OnApplicationShutdow
     }
     observe('alarmLogUp', alarmLog.fault === undefined ? 1 : 0);
     this.collectBus(observe);
+    this.collectCluster(observe);
     observe('loopDelayP99', loop.delays.p99Ms / 1000);
     observe('loopDelayMax', loop.delays.maxMs / 1000);
   }
@@ -128,6 +136,13 @@ export class PushMetrics implements OnApplicationBootstrap, OnApplicationShutdow
     observe('busReceived', received);
     observe('busConflations', conflated);
     observe('busDropped', dropped);
+  }
+
+  private collectCluster(observe: Observe): void {
+    const { fault, untoldCount } = this.sources.cluster;
+    if (untoldCount === undefined) return;
+    observe('clusterUp', fault === undefined ? 1 : 0);
+    observe('clusterUntold', untoldCount);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   parseClusterMessage,
   type SentClusterMessage,
 } from './cluster.message.js';
+import type { FaultLog } from './fault.log.js';
 import type { RedisConnection } from './redis.connection.js';
 import type { RedisLink } from './redis.link.js';
 
@@ -13,7 +14,7 @@ export interface ControlChannelOptions {
   readonly onMessage: (message: SentClusterMessage) => void;
   /** It carries, or does so no more. */
   readonly onChanged: (carries: boolean) => void;
-  readonly onError: (what: string, cause: unknown) => void;
+  readonly faults: FaultLog;
   readonly probeIntervalMs: number;
 }
 
@@ -52,17 +53,20 @@ export class ControlChannel {
     return this.isHeard;
   }
 
-  /** Messages that could not be sent since the start. */
+  /** Messages that could not be sent since the start; probes are for this node itself. */
   get untoldCount(): number {
     return this.untold;
   }
 
   /** To all other nodes, or to one; at most once. */
   send(message: ClusterMessage, nodeId?: string): void {
-    this.publish(message, nodeId).catch((cause: unknown) => {
-      this.untold += 1;
-      if (this.options.connection.commands.isUp) this.options.onError('tell other nodes', cause);
-    });
+    this.publish(message, nodeId).then(
+      () => this.options.faults.succeeded('tell other nodes'),
+      (cause: unknown) => {
+        if (message.kind !== 'probe') this.untold += 1;
+        if (this.options.connection.commands.isUp) this.options.faults.failed('tell other nodes', cause);
+      },
+    );
   }
 
   /** As {@link send}; how many nodes are there to hear it. Rejects where it cannot be sent. */
@@ -86,10 +90,11 @@ export class ControlChannel {
     const { client } = this.link;
     try {
       await client.subscribe([this.channelOf(undefined), this.channelOf(this.options.connection.nodeId)], this.take);
+      this.options.faults.succeeded('listen to other nodes');
       this.probe();
     } catch (cause) {
       // Where the link went meanwhile it comes up again, else its silence makes it anew.
-      if (this.link.isUp && client === this.link.client) this.options.onError('listen to other nodes', cause);
+      if (this.link.isUp && client === this.link.client) this.options.faults.failed('listen to other nodes', cause);
     }
   }
 

@@ -5,13 +5,13 @@ import { ClusterUnavailableError, PushConfigurationError } from '../push.errors.
 import type { SentClusterMessage } from './cluster.message.js';
 import { ControlChannel } from './control-channel.js';
 import { RedisDeadlineError, withinMs } from './deadline.js';
+import type { FaultLog } from './fault.log.js';
 import type { RedisConnection } from './redis.connection.js';
 import { RedisNodes } from './redis.nodes.js';
 
 export interface RedisClusterOptions {
   readonly connection: RedisConnection;
-  /** What went wrong although Redis answers. */
-  readonly onError: (what: string, cause: unknown) => void;
+  readonly faults: FaultLog;
   /** How often a node renews its entry. Default 5,000. */
   readonly heartbeatMs?: number;
   /** How long an entry lives that is not renewed. Default 15,000. */
@@ -49,7 +49,7 @@ export class RedisCluster implements Cluster {
   private isClosed = false;
 
   constructor(private readonly options: RedisClusterOptions) {
-    const { connection, onError, expiryMs = 15_000, probeIntervalMs = 2000 } = options;
+    const { connection, faults, expiryMs = 15_000, probeIntervalMs = 2000 } = options;
     ({ heartbeatMs: this.heartbeatMs = 5000, deadlineMs: this.deadlineMs = 2000 } = options);
     this.nodeId = connection.nodeId;
     this.nodesInRedis = new RedisNodes(connection, expiryMs);
@@ -57,7 +57,7 @@ export class RedisCluster implements Cluster {
       connection,
       onMessage: (message) => this.take(message),
       onChanged: (carries) => carries && this.notifyReturned(),
-      onError,
+      faults,
       probeIntervalMs,
     });
     this.stopRenewing = connection.commands.onUp(() => void this.renew());
@@ -81,7 +81,6 @@ export class RedisCluster implements Cluster {
     return this.channel.carries ? undefined : 'Redis does not pass on what nodes tell each other';
   }
 
-  /** Commands that could not be sent since the start. */
   get untoldCount(): number {
     return this.channel.untoldCount;
   }
@@ -115,7 +114,10 @@ export class RedisCluster implements Cluster {
     const id = randomUUID();
     const isAnswered = new Promise<void>((resolve) => this.asked.set(id, resolve));
     try {
-      return await withinMs(this.fetchAnswer(nodeId, { name, data, id }, isAnswered), this.deadlineMs);
+      const answering = this.fetchAnswer<Q, A>(nodeId, { name, data, id }, isAnswered);
+      const answer = await withinMs(answering, this.deadlineMs);
+      this.options.faults.succeeded('ask another node');
+      return answer;
     } catch (cause) {
       if (!(cause instanceof RedisDeadlineError)) this.reportWhileUp('ask another node', cause);
       return undefined;
@@ -155,6 +157,7 @@ export class RedisCluster implements Cluster {
     try {
       const entry = { nodeId, host: hostname(), pid: process.pid, startedAt, ...this.counts() };
       await withinMs(this.nodesInRedis.renew(entry), this.deadlineMs);
+      this.options.faults.succeeded('renew the entry of this node');
     } catch (cause) {
       this.reportWhileUp('renew the entry of this node', cause);
     }
@@ -163,7 +166,9 @@ export class RedisCluster implements Cluster {
   private take(message: SentClusterMessage): void {
     switch (message.kind) {
       case 'tell':
-        for (const listener of this.tellListeners.get(message.name) ?? []) this.guard(() => listener(message.data));
+        for (const listener of this.tellListeners.get(message.name) ?? []) {
+          this.guard(`take in "${message.name}" of another node`, () => listener(message.data));
+        }
         return;
       case 'ask':
         void this.answer(message);
@@ -182,13 +187,15 @@ export class RedisCluster implements Cluster {
   private async answer({ from, name, data, id }: SentClusterMessage & { kind: 'ask' }): Promise<void> {
     const answerer = this.answerers.get(name);
     if (answerer === undefined || this.isClosed) return;
+    const what = `answer "${name}" of another node`;
     try {
       const text = JSON.stringify(await answerer(data));
       const PX = 2 * this.deadlineMs;
       await this.options.connection.commands.client.set(this.answerKey(id), text, { PX });
       this.channel.send({ kind: 'answer', id }, from);
+      this.options.faults.succeeded(what);
     } catch (cause) {
-      this.reportWhileUp(`answer "${name}" of another node`, cause);
+      this.reportWhileUp(what, cause);
     }
   }
 
@@ -218,19 +225,20 @@ export class RedisCluster implements Cluster {
   }
 
   private notifyReturned(): void {
-    for (const listener of this.returnListeners) this.guard(listener);
+    for (const listener of this.returnListeners) this.guard('take up again what other nodes are told', listener);
   }
 
-  private guard(listener: () => void): void {
+  private guard(what: string, listener: () => void): void {
     try {
       listener();
+      this.options.faults.succeeded(what);
     } catch (cause) {
-      this.options.onError('take in what another node told', cause);
+      this.options.faults.failed(what, cause);
     }
   }
 
   /** A link that is lost is told by the connection itself. */
   private reportWhileUp(what: string, cause: unknown): void {
-    if (this.options.connection.commands.isUp) this.options.onError(what, cause);
+    if (this.options.connection.commands.isUp) this.options.faults.failed(what, cause);
   }
 }

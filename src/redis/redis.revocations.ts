@@ -4,14 +4,14 @@ import type { Revocations, RevocationTarget } from '../access/revocations.js';
 import type { Cluster, ClusterCommand } from '../bus/cluster.js';
 import { RevocationNotStoredError } from '../push.errors.js';
 import { withinMs } from './deadline.js';
+import type { FaultLog } from './fault.log.js';
 import type { RedisConnection } from './redis.connection.js';
 
 export interface RedisRevocationsOptions {
   readonly connection: RedisConnection;
   readonly cluster: Cluster;
   readonly keptMs: number;
-  /** What went wrong although Redis answers; it is tried again. */
-  readonly onError: (what: string, cause: unknown) => void;
+  readonly faults: FaultLog;
   readonly now?: () => number;
 }
 
@@ -136,8 +136,9 @@ export class RedisRevocations implements Revocations {
       for (const some of portionsOf(this.table)) await withinMs(this.store(some), DEADLINE_MS);
       for (const some of portionsOf(this.own)) this.options.cluster.tell(REVOKED, some);
       await withinMs(this.load(), DEADLINE_MS);
+      this.options.faults.succeeded('store and read revocations');
     } catch (cause) {
-      if (this.options.cluster.fault === undefined) this.options.onError('store and read revocations', cause);
+      if (this.options.cluster.fault === undefined) this.options.faults.failed('store and read revocations', cause);
       this.syncSoon(SYNC_AGAIN_AFTER_MS);
     }
   }

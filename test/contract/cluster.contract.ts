@@ -54,6 +54,7 @@ export function describeCluster(name: string, { open, cleanUp, isOfSeveral }: Cl
     test('has no fault, and a name of its own', async () => {
       const [first, second] = [await openNode(), await openNode()];
       expect(first.fault).toBeUndefined();
+      expect(first.untoldCount).toBe(isOfSeveral ? 0 : undefined);
       expect(first.nodeId).toMatch(/^[\w-]{8,}$/);
       expect(first.nodeId).not.toBe(second.nodeId);
     });

@@ -6,6 +6,8 @@ import { MemoryCluster } from '../support/memory.cluster.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 import { describeCluster } from './cluster.contract.js';
 
+const SILENT = { failed: () => {}, succeeded: () => {} };
+
 describeCluster('InProcessCluster', { open: async () => new InProcessCluster(), isOfSeveral: false });
 
 let network = new Set<MemoryCluster>();
@@ -29,7 +31,7 @@ describeWithRedis('with Redis', () => {
     open: async () => {
       const connection = await RedisConnection.open({ url: server.url, prefix: `test-${tests}` });
       connections.push(connection);
-      return RedisCluster.open({ connection, onError: () => {}, deadlineMs: 1000 });
+      return RedisCluster.open({ connection, faults: SILENT, deadlineMs: 1000 });
     },
     cleanUp: async () => {
       for (const connection of connections) connection.close();

@@ -11,7 +11,7 @@ describeRevocations('MemoryRevocations', {
   isShared: false,
 });
 
-const onError = () => {};
+const faults = { failed: () => {}, succeeded: () => {} };
 
 describeWithRedis('with Redis', () => {
   let server: RedisServer;
@@ -23,12 +23,12 @@ describeWithRedis('with Redis', () => {
   describeRevocations('RedisRevocations', {
     open: async (now) => {
       const connection = await RedisConnection.open({ url: server.url, prefix: 'p' });
-      const cluster = await RedisCluster.open({ connection, onError });
+      const cluster = await RedisCluster.open({ connection, faults });
       ends.push(
         () => cluster.close(),
         () => connection.close(),
       );
-      return RedisRevocations.open({ connection, cluster, keptMs: DAY_MS, onError, now });
+      return RedisRevocations.open({ connection, cluster, keptMs: DAY_MS, faults, now });
     },
     cleanUp: async () => {
       for (const end of ends) await end();

@@ -130,7 +130,7 @@ interface Panel {
 }
 
 describeWithRedis('with several nodes', () => {
-  test('the bus is told, and docs/grafana-dashboard.json asks for nothing that is not there', async () => {
+  test('bus and cluster are told, and docs/grafana-dashboard.json asks for nothing that is not there', async () => {
     const redis = await RedisServer.start();
     const nodes = [
       await startNode({ PUSH_REDIS_URL: redis.url }),
@@ -148,6 +148,8 @@ describeWithRedis('with several nodes', () => {
     expect(valueOf(await scrape(first), 'push_bus_sent_total')).toBe(1);
     expect(valueOf(exposition, 'push_bus_received_total')).toBe(1);
     expect(valueOf(exposition, 'push_bus_up')).toBe(1);
+    expect(valueOf(exposition, 'push_cluster_up')).toBe(1);
+    expect(valueOf(exposition, 'push_cluster_untold_total')).toBe(0);
 
     const dashboard = JSON.parse(
       readFileSync(new URL('../../docs/grafana-dashboard.json', import.meta.url), 'utf8'),

@@ -47,6 +47,7 @@ beforeEach(async () => {
     health: { isReady: true },
     alarmLog: { fault: undefined },
     bus: { fault: undefined, counts: { sent: 1, received: 2, conflated: 3, dropped: 4 } },
+    cluster: { fault: undefined, untoldCount: 5 },
     loop: { delays: { p99Ms: 1.5, maxMs: 20 } },
   };
   metrics = new PushMetrics(sources, probe.meter);
@@ -122,14 +123,17 @@ describe('what is read at collection', () => {
 
   test('faults, readiness and the event loop', async () => {
     const up = async () =>
-      Promise.all(['push.ready', 'push.alarm_log.up', 'push.bus.up'].map((name) => probe.values(name)));
-    expect(await up()).toEqual([{ '': 1 }, { '': 1 }, { '': 1 }]);
+      Promise.all(
+        ['push.ready', 'push.alarm_log.up', 'push.bus.up', 'push.cluster.up'].map((name) => probe.values(name)),
+      );
+    expect(await up()).toEqual([{ '': 1 }, { '': 1 }, { '': 1 }, { '': 1 }]);
     Object.assign(sources, {
       health: { isReady: false },
       alarmLog: { fault: 'full' },
       bus: { ...sources.bus, fault: 'gone' },
+      cluster: { ...sources.cluster, fault: 'gone' },
     });
-    expect(await up()).toEqual([{ '': 0 }, { '': 0 }, { '': 0 }]);
+    expect(await up()).toEqual([{ '': 0 }, { '': 0 }, { '': 0 }, { '': 0 }]);
     expect(await probe.values('push.event_loop.delay.p99')).toEqual({ '': 0.0015 });
     expect(await probe.values('push.event_loop.delay.max')).toEqual({ '': 0.02 });
   });
@@ -141,10 +145,15 @@ describe('what is read at collection', () => {
     expect(await probe.values('push.bus.dropped')).toEqual({ '': 4 });
   });
 
-  test('no bus where there are no other nodes', async () => {
+  test('what could not be told to other nodes', async () => {
+    expect(await probe.values('push.cluster.untold')).toEqual({ '': 5 });
+  });
+
+  test('neither bus nor cluster where there are no other nodes', async () => {
     sources.bus = { fault: undefined, counts: undefined };
+    sources.cluster = { fault: undefined, untoldCount: undefined };
     const collected = await probe.collect();
-    expect([...collected.keys()].filter((name) => name.startsWith('push.bus.'))).toEqual([]);
+    expect([...collected.keys()].filter((name) => /^push\.(bus|cluster)\./.test(name))).toEqual([]);
   });
 });
 

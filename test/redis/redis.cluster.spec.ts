@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { Logger } from '@nestjs/common';
 import type { ClusterCommand, ClusterQuestion } from '../../src/bus/cluster.js';
 import { ClusterUnavailableError } from '../../src/push.errors.js';
 import { RedisCluster, type RedisClusterOptions } from '../../src/redis/redis.cluster.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { RedisRevocations } from '../../src/redis/redis.revocations.js';
 import { RedisTickets } from '../../src/redis/redis.tickets.js';
+import { FaultReporter } from '../../src/registry/fault.reporter.js';
 import { Child } from '../support/child.js';
 import { until, untilAsync, within } from '../support/deadline.js';
 import { RedisProxy } from '../support/redis.proxy.js';
@@ -35,7 +37,8 @@ describeWithRedis('RedisCluster', () => {
   let server: RedisServer;
   let prefix: string;
   let errors: string[];
-  const onError = (what: string, cause: unknown) => void errors.push(`${what}: ${String(cause)}`);
+  const add = (line: string) => void errors.push(line);
+  const reporter = () => new FaultReporter({ error: add, log: add } as unknown as Logger);
   let ends: (() => Promise<void> | void)[];
   let tests = 0;
 
@@ -60,7 +63,13 @@ describeWithRedis('RedisCluster', () => {
   ): Promise<RedisCluster> {
     const connection = await RedisConnection.open({ url, prefix });
     ends.push(() => connection.close());
-    const node = await RedisCluster.open({ connection, onError, heartbeatMs: 100, expiryMs: 1000, ...options });
+    const node = await RedisCluster.open({
+      connection,
+      faults: reporter(),
+      heartbeatMs: 100,
+      expiryMs: 1000,
+      ...options,
+    });
     ends.push(() => node.close());
     await node.join(() => ({ rawData: 0, alarms: 0 }));
     return node;
@@ -161,7 +170,7 @@ describeWithRedis('RedisCluster', () => {
     first.tell(SAY, { n: 1 });
     expect(await first.ask(second.nodeId, { name: 'question' }, null)).toBeUndefined();
     await expect(first.nodes()).rejects.toBeInstanceOf(ClusterUnavailableError);
-    await until(() => first.untoldCount > 0, 'it is counted');
+    await until(() => first.untoldCount === 1, 'it is counted');
     server.forget();
     const back = Promise.all([returned(first), returned(second)]);
     await server.restart();
@@ -169,6 +178,27 @@ describeWithRedis('RedisCluster', () => {
     await untilNodes(first, 2);
     await tellUntilHeard(first, second, 2);
     expect(errors).toEqual([]);
+  });
+
+  test('what is refused is logged once and counted, and that it is taken again is logged', async () => {
+    await server.command('ACL', 'SETUSER', 'node', 'reset', 'on', '>secret', '~*', '&*', '+@all');
+    const url = server.url.replace('redis://', 'redis://node:secret@');
+    const [first, second] = [await open({ url }, { probeIntervalMs: 50 }), await open()];
+    await server.command('ACL', 'SETUSER', 'node', '-publish', '-hset');
+    await until(() => errors.length === 2, 'both are logged');
+    for (let n = 0; n < 3; n++) first.tell(SAY, { n });
+    await until(() => first.untoldCount === 3, 'they are counted');
+    // Its entry has not been renewed for as long as ten times.
+    await untilNodes(second, 1);
+    expect(errors.toSorted()).toEqual(['cannot renew the entry of this node', 'cannot tell other nodes']);
+    errors.length = 0;
+    const back = returned(first);
+    await server.command('ACL', 'SETUSER', 'node', '+@all');
+    await back;
+    await until(() => errors.length === 2, 'the return is logged');
+    expect(errors.toSorted()).toEqual(['can renew the entry of this node again', 'can tell other nodes again']);
+    await tellUntilHeard(first, second, 9);
+    expect(first.untoldCount).toBe(3);
   });
 
   test('what another release or somebody else sends is ignored', async () => {
@@ -223,7 +253,7 @@ describeWithRedis('RedisCluster', () => {
     const ticket = (await tickets.issue({ userName: 'ann' }, '/a')) ?? '';
     expect(await tickets.look(ticket, '/a')).toEqual({ userName: 'ann' });
     expect(await tickets.redeem(ticket, '/a')).toEqual({ userName: 'ann' });
-    const revocations = await RedisRevocations.open({ connection, cluster: first, keptMs: 60_000, onError });
+    const revocations = await RedisRevocations.open({ connection, cluster: first, keptMs: 60_000, faults: reporter() });
     ends.push(() => revocations.close());
     await revocations.add({ tokenId: 't1' });
     await second.close();

@@ -25,7 +25,10 @@ describeWithRedis('RedisRevocations', () => {
   let errors: string[];
   let ends: (() => Promise<void> | void)[];
 
-  const onError = (what: string, cause: unknown) => void errors.push(`${what}: ${String(cause)}`);
+  const faults = {
+    failed: (what: string, cause: unknown) => void errors.push(`${what}: ${String(cause)}`),
+    succeeded: () => {},
+  };
 
   beforeAll(async () => (server = await RedisServer.start({ settings: { appendfsync: 'always' } })));
   afterAll(() => server.stop());
@@ -43,10 +46,10 @@ describeWithRedis('RedisRevocations', () => {
   async function open(now?: () => number): Promise<Node> {
     const connection = await RedisConnection.open({ url: server.url, prefix: 'p' });
     ends.push(() => connection.close());
-    const cluster = await RedisCluster.open({ connection, onError });
+    const cluster = await RedisCluster.open({ connection, faults });
     ends.push(() => cluster.close());
     const times = now === undefined ? {} : { now };
-    const revocations = await RedisRevocations.open({ connection, cluster, keptMs: DAY_MS, onError, ...times });
+    const revocations = await RedisRevocations.open({ connection, cluster, keptMs: DAY_MS, faults, ...times });
     ends.push(() => revocations.close());
     return { revocations, cluster, connection };
   }

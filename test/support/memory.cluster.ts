@@ -8,6 +8,7 @@ type Answerer = (data: unknown) => unknown;
 export class MemoryCluster implements Cluster {
   readonly nodeId = randomUUID();
   fault: string | undefined;
+  untoldCount = 0;
   private readonly startedAt = new Date();
   private counts: (() => ClientCounts) | undefined;
   private readonly listeners = new Map<string, Set<Listener>>();
@@ -45,7 +46,11 @@ export class MemoryCluster implements Cluster {
 
   tell<T>({ name }: ClusterCommand<T>, data: T): void {
     const text = JSON.stringify(data);
-    if (this.fault !== undefined || !this.network.has(this)) return;
+    if (!this.network.has(this)) return;
+    if (this.fault !== undefined) {
+      this.untoldCount += 1;
+      return;
+    }
     for (const node of this.network) if (node !== this) queueMicrotask(() => node.hear(name, text));
   }
 
