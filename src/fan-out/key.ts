@@ -38,8 +38,8 @@ export function conflationKey(businessType: string, businessId: string, series: 
 }
 
 export function addressOfConflationKey(key: string): { businessType: string; businessId: string } {
-  const [businessType = '', businessId = ''] = key.split('\0', 2);
-  return { businessType, businessId };
+  const typeEnd = key.indexOf('\0');
+  return { businessType: key.slice(0, typeEnd), businessId: key.slice(typeEnd + 1, key.indexOf('\0', typeEnd + 1)) };
 }
 
 /** The series may hold any character, NUL too. */

@@ -1,6 +1,10 @@
 import type { Frame } from './frame.js';
 
+/** How late a paced value may be. */
+const TICK_MS = 10;
+
 interface PacedSeries {
+  readonly key: string;
   dueAtMs: number;
   intervalMs: number;
   /** The newest value since the last one that went on. */
@@ -9,10 +13,15 @@ interface PacedSeries {
 
 /**
  * Lets at most so many values of each series a second through to one client; in between the newest replaces the one
- * that waits (the sampling interval of OPC UA Part 4, 5.12.1.2). The last value of a series always goes out.
+ * that waits (the sampling interval of OPC UA Part 4, 5.12.1.2). The last value of a series always goes out. A tick costs
+ * what is due, however many series are paced.
  */
 export class RateGate {
   private readonly bySeries = new Map<string, PacedSeries>();
+  /** Each series once, by a tick at which it is due, or was before it last passed. */
+  private readonly byTick = new Map<number, PacedSeries[]>();
+  /** The first that may hold some. */
+  private firstTick = 0;
 
   constructor(
     private readonly pass: (frame: Frame) => void,
@@ -31,66 +40,107 @@ export class RateGate {
     if (conflationKey === undefined || intervalMs === 0) {
       if (series !== undefined) series.waiting = undefined;
       this.pass(frame);
-      return;
-    }
-    if (series !== undefined && nowMs < series.dueAtMs) {
+    } else if (series === undefined) {
+      this.add({ key: conflationKey, dueAtMs: nowMs + intervalMs, intervalMs, waiting: undefined }, nowMs);
+      this.pass(frame);
+    } else if (nowMs < series.dueAtMs) {
       series.waiting = frame;
       series.intervalMs = intervalMs;
-      return;
+    } else {
+      series.waiting = undefined;
+      series.intervalMs = intervalMs;
+      series.dueAtMs = nextDueMs(series, nowMs);
+      this.pass(frame);
     }
-    this.bySeries.set(conflationKey, { dueAtMs: nextDueMs(series, intervalMs, nowMs), intervalMs, waiting: undefined });
-    this.pass(frame);
-    this.clock.watch(this);
   }
 
   /** Passes on what is due and forgets what is quiet. */
   release(nowMs: number): void {
-    for (const [key, series] of this.bySeries) {
-      if (nowMs < series.dueAtMs) continue;
-      if (series.waiting === undefined) {
-        this.bySeries.delete(key);
-        continue;
-      }
-      this.pass(series.waiting);
-      series.waiting = undefined;
-      series.dueAtMs = nextDueMs(series, series.intervalMs, nowMs);
+    const { firstTick } = this;
+    const currentTick = tickOf(nowMs);
+    this.firstTick = Math.max(firstTick, currentTick);
+    if (currentTick - firstTick <= this.byTick.size) {
+      for (let tick = firstTick; tick <= currentTick; tick++) this.settleTick(tick, nowMs);
+      return;
     }
+    // After a process was stopped for long there are fewer series than ticks.
+    const ticks = [...this.byTick.keys()].filter((tick) => tick <= currentTick);
+    for (const tick of ticks) this.settleTick(tick, nowMs);
   }
 
   /** Passes on everything that waits, due or not. */
   releaseAll(): void {
     for (const { waiting } of this.bySeries.values()) if (waiting !== undefined) this.pass(waiting);
-    this.bySeries.clear();
+    this.clear();
   }
 
-  /** The rates were changed: they count from the last value that passed, and what is due by them passes on at once. */
+  /**
+   * The rates were changed: they count from the last value that passed, and what is due by them passes on at once. Infinity:
+   * the series is not wanted any more, and what waits of it is dropped.
+   */
   repace(intervalMsOf: (conflationKey: string) => number, nowMs: number): void {
-    for (const [key, series] of this.bySeries) {
-      const intervalMs = intervalMsOf(key);
+    this.byTick.clear();
+    for (const series of this.bySeries.values()) {
+      const intervalMs = intervalMsOf(series.key);
+      if (intervalMs === Infinity) {
+        this.bySeries.delete(series.key);
+        continue;
+      }
       series.dueAtMs += intervalMs - series.intervalMs;
       series.intervalMs = intervalMs;
+      this.schedule(series);
     }
     this.release(nowMs);
   }
 
-  /** Drops what waits of the series that are no longer wanted. */
-  retain(isWanted: (conflationKey: string) => boolean): void {
-    for (const key of this.bySeries.keys()) if (!isWanted(key)) this.bySeries.delete(key);
-  }
-
   clear(): void {
     this.bySeries.clear();
+    this.byTick.clear();
   }
+
+  private add(series: PacedSeries, nowMs: number): void {
+    if (this.isIdle) this.firstTick = tickOf(nowMs);
+    this.bySeries.set(series.key, series);
+    this.schedule(series);
+    this.clock.watch(this);
+  }
+
+  private settleTick(tick: number, nowMs: number): void {
+    const due = this.byTick.get(tick);
+    if (due === undefined) return;
+    this.byTick.delete(tick);
+    for (const series of due) this.settle(series, nowMs);
+  }
+
+  private settle(series: PacedSeries, nowMs: number): void {
+    if (nowMs >= series.dueAtMs) {
+      if (series.waiting === undefined) {
+        this.bySeries.delete(series.key);
+        return;
+      }
+      this.pass(series.waiting);
+      series.waiting = undefined;
+      series.dueAtMs = nextDueMs(series, nowMs);
+    }
+    this.schedule(series);
+  }
+
+  private schedule(series: PacedSeries): void {
+    const tick = Math.max(tickOf(series.dueAtMs), this.firstTick);
+    const others = this.byTick.get(tick);
+    if (others === undefined) this.byTick.set(tick, [series]);
+    else others.push(series);
+  }
+}
+
+function tickOf(atMs: number): number {
+  return Math.floor(atMs / TICK_MS);
 }
 
 /** From when the last one was due, not from when it came: lateness of the clock or the source must not lower the rate. */
-function nextDueMs(series: PacedSeries | undefined, intervalMs: number, nowMs: number): number {
-  const isLateByLess = series !== undefined && nowMs - series.dueAtMs < intervalMs;
-  return (isLateByLess ? series.dueAtMs : nowMs) + intervalMs;
+function nextDueMs({ dueAtMs, intervalMs }: PacedSeries, nowMs: number): number {
+  return (nowMs - dueAtMs < intervalMs ? dueAtMs : nowMs) + intervalMs;
 }
-
-/** How late a paced value may be. */
-const TICK_MS = 10;
 
 /** One timer for all gates; runs only while some gate paces something. */
 export class RateClock {

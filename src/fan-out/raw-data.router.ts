@@ -102,23 +102,24 @@ export class RawDataRouter {
     client.rateGate?.clear();
   }
 
+  /** False where the client has it already. What waits of it goes by its new rate after {@link repace}. */
   subscribe(client: RawDataClient, subscription: Subscription): boolean {
     if (subscription.maxFrequencyHz !== undefined) {
       client.rateGate ??= new RateGate((frame) => client.offer(frame), this.rateClock);
     }
-    const isNew = this.index.add(client, subscription);
-    this.repace(client);
-    return isNew;
+    return this.index.add(client, subscription);
   }
 
   unsubscribe(client: RawDataClient, address: KeyAddress): boolean {
-    const wasSubscribed = this.index.remove(client, address);
-    client.rateGate?.retain((key) => {
+    return this.index.remove(client, address);
+  }
+
+  /** To be called once after all changes of one message: what waits for a client goes by the rates of now. */
+  repace(client: RawDataClient): void {
+    client.rateGate?.repace((key) => {
       const { businessType, businessId } = addressOfConflationKey(key);
-      return this.index.matches(client, businessType, businessId);
-    });
-    this.repace(client);
-    return wasSubscribed;
+      return this.index.intervalMs(client, businessType, businessId);
+    }, performance.now());
   }
 
   isSubscribed(client: RawDataClient, address: KeyAddress): boolean {
@@ -195,13 +196,6 @@ export class RawDataRouter {
     if (businessType === undefined) return { sets: [] };
     if (businessId !== undefined) return { sets: this.subscribersOf(businessType, businessId) };
     return { sets: this.index.ofType(businessType) };
-  }
-
-  private repace(client: RawDataClient): void {
-    client.rateGate?.repace((key) => {
-      const { businessType, businessId } = addressOfConflationKey(key);
-      return this.index.intervalMs(client, businessType, businessId);
-    }, performance.now());
   }
 
   private subscribersOf(businessType: string, businessId: string): Candidates['sets'] {

@@ -120,6 +120,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
       this.router.subscribe(client, { businessType, businessId, maxFrequencyHz });
       subscribed.push(key);
     }
+    this.router.repace(client);
     return { keys: subscribed, refused };
   }
 
@@ -159,6 +160,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const all = this.router.subscriptionsOf(client);
     const lost = all.filter((key) => !isCovered(client, key));
     for (const key of lost) this.router.unsubscribe(client, key);
+    this.router.repace(client);
     return {
       keys: all.filter((key) => !lost.includes(key)),
       refused: lost.map(({ businessType, businessId }) => ({ businessType, businessId, reason: 'forbidden' })),
@@ -167,7 +169,9 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
 
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
-    return keys.filter((key) => this.router.unsubscribe(client, key));
+    const unsubscribed = keys.filter((key) => this.router.unsubscribe(client, key));
+    this.router.repace(client);
+    return unsubscribed;
   }
 
   /** The keys that a client is subscribed to, its path's own first unless it unsubscribed from that. */

@@ -142,13 +142,13 @@ describe('several series', () => {
     expect(gate.gate.isIdle).toBe(true);
   });
 
-  test('retain drops what waits of the others, and only that', () => {
+  test('what is not wanted any more is dropped, and only that', () => {
     const gate = new TestGate();
     for (const n of [1, 2]) {
       gate.offer('a', n, 100, n);
       gate.offer('b', n, 100, n);
     }
-    gate.gate.retain((key) => key === KEY_OF_B);
+    gate.gate.repace((key) => (key === KEY_OF_B ? 100 : Infinity), 3);
     gate.gate.release(1000);
     expect(gate.passed).toBe('a1 b1 b2');
     // Wanted again, it begins anew.
@@ -156,12 +156,12 @@ describe('several series', () => {
     expect(gate.passed).toBe('a1 b1 b2 a3');
   });
 
-  test('retain asks for the keys that are paced', () => {
+  test('only of what is paced the rate is asked', () => {
     const gate = new TestGate();
     gate.offer('a', 1, 100, 0);
     gate.offer('b', 1, 0, 0);
     const asked: string[] = [];
-    gate.gate.retain((key) => asked.push(key) > 0);
+    gate.gate.repace((key) => asked.push(key) * 100, 1);
     expect(asked).toEqual([KEY_OF_A]);
   });
 
@@ -183,6 +183,19 @@ describe('several series', () => {
     gate.gate.release(100);
     expect(gate.gate.isIdle).toBe(true);
   });
+});
+
+test('a tick costs what is due, and not what is paced', () => {
+  const gate = new TestGate();
+  const paced = Array.from({ length: 50_000 }, (_, n) => datumFrame(`s${n}`, n));
+  for (const frame of paced) gate.gate.offer(frame, 60_000, 0);
+  gate.offer('a', 1, 30_000, 0);
+  const startMs = performance.now();
+  for (let nowMs = 0; nowMs < 50_000; nowMs += TICK_MS) gate.gate.release(nowMs);
+  // 250 million steps, and some seconds, if each tick went through all of them.
+  expect(performance.now() - startMs).toBeLessThan(500);
+  gate.gate.release(60_000);
+  expect(gate.gate.isIdle).toBe(true);
 });
 
 /** When a source pushes and when the clock ticks, in the order in which it happens. */

@@ -330,6 +330,7 @@ describe('a rate that is changed counts from the last value that passed', () => 
     jest.advanceTimersByTime(500);
     expect(heard()).toEqual(['1']);
     router.subscribe(client, { ...type, maxFrequencyHz: 2 });
+    router.repace(client);
     expect(heard()).toEqual(['1', '2']);
   });
 
@@ -337,6 +338,7 @@ describe('a rate that is changed counts from the last value that passed', () => 
     router.subscribe(client, { ...type, maxFrequencyHz: 5 });
     for (const n of [1, 2]) pushValue(n);
     router.unsubscribe(client, type);
+    router.repace(client);
     jest.advanceTimersByTime(990);
     expect(heard()).toEqual(['1']);
     jest.advanceTimersByTime(20);

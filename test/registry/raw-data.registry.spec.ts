@@ -1,10 +1,11 @@
 import { setTimeout as afterMs } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import type { KeyScope } from '../../src/fan-out/key-scope.js';
 import { rawDataKey } from '../../src/fan-out/key.js';
+import { RateGate } from '../../src/fan-out/rate-gate.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import { resolvePushOptions } from '../../src/push.options.js';
 import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
@@ -288,6 +289,18 @@ describe('subscriptions', () => {
     ]);
     expect(registry.subscriptions('a')).toEqual([]);
     expect(push('x')).toBe(0);
+  });
+
+  test('of one message go through what waits for the client once', () => {
+    const client = connect('a');
+    const keys = ['2', '3', '4'].map((id) => ({ ...at('dev', id), maxFrequencyHz: 1 }));
+    registry.subscribe(client, keys);
+    const repace = jest.spyOn(RateGate.prototype, 'repace');
+    registry.subscribe(client, keys);
+    expect(repace).toHaveBeenCalledTimes(1);
+    registry.unsubscribe(client, keys);
+    expect(repace).toHaveBeenCalledTimes(2);
+    repace.mockRestore();
   });
 
   test('of a stranger are none', () => {
