@@ -4,7 +4,7 @@ import { median, medianRatio } from '../statistics.js';
 import type { BenchCase } from './bench.case.js';
 import { ONE_KEY } from './tick.entry.js';
 
-const PLAN: NodesPlan = { content: ONE_KEY, dataPerTick: 20, ticksInFlight: 25, clients: 1 };
+const PLAN: NodesPlan = { content: ONE_KEY, dataPerTick: 20, ticksInFlight: 50, clients: 1 };
 
 const ours: Stack = { name: 'ours', kind: 'ours', dialect: 'plain', hasBystander: true };
 const publishEach: Stack = {
