@@ -12,13 +12,22 @@ import { HttpExceptionFilter } from './app/http/http-exception.filter.js';
 import { MetricsController } from './app/http/metrics.controller.js';
 import { RawDataController } from './app/http/raw-data.controller.js';
 import { TicketController } from './app/http/ticket.controller.js';
+import { Exposition } from './app/metrics/exposition.js';
 import { NodeMetrics } from './app/metrics/node.metrics.js';
 import { PushModule } from './push.module.js';
+
+/** What is another in a worker. */
+export interface AppParts {
+  /** When the demo's telemetry begins. Absent: at once. */
+  readonly telemetryTurn?: TelemetryTurn;
+  /** What `GET /metrics` answers, where that is not what this process counts. */
+  readonly expositionOf?: (own: Exposition) => Exposition;
+}
 
 /** The runnable node: the push gateways, their HTTP routes, and with `PUSH_DEMO` a data source and a dashboard. */
 @Module({})
 export class AppModule {
-  static register(environment: Environment, telemetryTurn?: TelemetryTurn): DynamicModule {
+  static register(environment: Environment, { telemetryTurn, expositionOf }: AppParts = {}): DynamicModule {
     const { isDemo } = environment;
     const metrics = new NodeMetrics();
     return {
@@ -35,7 +44,7 @@ export class AppModule {
       ],
       providers: [
         { provide: Environment, useValue: environment },
-        { provide: NodeMetrics, useValue: metrics },
+        { provide: Exposition, useValue: expositionOf?.(metrics) ?? metrics },
         { provide: APP_FILTER, useClass: HttpExceptionFilter },
         { provide: TELEMETRY_TURN, useValue: telemetryTurn },
         ...(isDemo ? [HostSampler, HostTelemetry, ClientLibrary] : []),

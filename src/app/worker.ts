@@ -3,10 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsoleLogger, type LoggerService } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Environment } from './environment.js';
+import { WorkersExposition } from './metrics/workers.exposition.js';
 import { startNode } from './node.js';
-
-/** What the primary process tells a worker. */
-export type WorkerOrder = 'retire' | 'runTelemetry';
+import type { WorkerOrder } from './worker.messages.js';
 
 /** Numbers the worker, from 1; set by the primary process. */
 export const WORKER_NUMBER = 'PUSH_WORKER';
@@ -24,15 +23,19 @@ export async function startWorker(environment: Environment, logger: LoggerServic
   // The primary process says when workers are replaced; the whole group may get the signal.
   process.on('SIGHUP', () => {});
   const [telemetryTurn, retirement] = [ordered('runTelemetry'), ordered('retire')];
-  const app = await startNode(environment, { logger, telemetryTurn: () => telemetryTurn });
+  const app = await startNode(environment, {
+    logger,
+    telemetryTurn: () => telemetryTurn,
+    expositionOf: (own) => new WorkersExposition(own, process),
+  });
   await retirement;
   await retire(app);
 }
 
-function ordered(order: WorkerOrder): Promise<void> {
+function ordered(kind: WorkerOrder['kind']): Promise<void> {
   return new Promise((resolve) => {
-    process.on('message', (message) => {
-      if (message === order) resolve();
+    process.on('message', (order: WorkerOrder) => {
+      if (order.kind === kind) resolve();
     });
   });
 }

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { Logger } from '@nestjs/common';
+import type { WorkerTexts } from './metrics/merged.exposition.js';
 import { WORKER_NUMBER } from './worker.js';
 import { WorkerProcess } from './worker.process.js';
 
@@ -38,6 +39,7 @@ export class Workers {
   private readonly processes = new Set<WorkerProcess>();
   /** Each ends one pause before it is over. */
   private readonly pauses = new Set<() => void>();
+  private collecting: Promise<WorkerTexts> | undefined;
   private isStopping = false;
   private isRolling = false;
   private exitCode = 0;
@@ -76,7 +78,7 @@ export class Workers {
     let failures = 0;
     while (!this.isStopping) {
       const process = (slot.process ??= this.start(slot));
-      if (slot.number === TELEMETRY_WORKER) void process.started.then(() => process.order('runTelemetry'));
+      if (slot.number === TELEMETRY_WORKER) void process.started.then(() => process.order({ kind: 'runTelemetry' }));
       const end = await process.ended;
       // It was replaced, and has retired.
       if (slot.process !== process) continue;
@@ -93,13 +95,21 @@ export class Workers {
   }
 
   private start({ number }: Slot): WorkerProcess {
-    const process = new WorkerProcess(
-      () => this.fork(number),
-      (reason) => this.logger.error(`worker ${number} cannot be reached: ${reason}`),
-    );
+    const process = new WorkerProcess(() => this.fork(number), {
+      onUnreachable: (reason) => this.logger.error(`worker ${number} cannot be reached: ${reason}`),
+      collectMetrics: () => this.collectMetrics(),
+    });
     this.processes.add(process);
     void process.ended.then(() => this.processes.delete(process));
     return process;
+  }
+
+  /** Asked once for all who ask meanwhile. */
+  private async collectMetrics(): Promise<WorkerTexts> {
+    this.collecting ??= Promise.all(this.slots.map(({ process }) => process?.metrics() ?? null)).finally(
+      () => (this.collecting = undefined),
+    );
+    return this.collecting;
   }
 
   /** False: the new one did not start, and the old one goes on. */
@@ -115,7 +125,7 @@ export class Workers {
     const old = slot.process;
     slot.process = next;
     if (old === undefined) return true;
-    await this.end(old, () => (old.isListening ? old.order('retire') : old.kill('SIGTERM')));
+    await this.end(old, () => (old.isListening ? old.order({ kind: 'retire' }) : old.kill('SIGTERM')));
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Worker } from 'node:cluster';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { WorkerOrder, WorkerReport } from '../../src/app/worker.messages.js';
 import { Workers } from '../../src/app/workers.js';
 import { LogCapture } from '../support/log.capture.js';
 
@@ -8,7 +9,7 @@ const STOP_DEADLINE_MS = 15_000;
 
 /** What the primary process sees of a worker's process. */
 class FakeWorker extends EventEmitter {
-  readonly orders: unknown[] = [];
+  readonly orders: WorkerOrder[] = [];
   readonly signals: string[] = [];
   hasEnded = false;
   readonly process: { pid: number | undefined; kill: (signal: string) => void } = {
@@ -24,8 +25,16 @@ class FakeWorker extends EventEmitter {
     return !this.hasEnded;
   }
 
-  send(order: unknown): void {
+  get kinds(): string[] {
+    return this.orders.map(({ kind }) => kind);
+  }
+
+  send(order: WorkerOrder): void {
     this.orders.push(order);
+  }
+
+  report(report: WorkerReport): void {
+    this.emit('message', report);
   }
 
   async listen(): Promise<void> {
@@ -200,14 +209,14 @@ describe('the telemetry', () => {
   test('is for the first worker, once it listens, and for whoever replaces it', async () => {
     await run(2);
     await latest(2).listen();
-    expect([latest(1).orders, latest(2).orders]).toEqual([[], []]);
+    expect([latest(1).kinds, latest(2).kinds]).toEqual([[], []]);
     await latest(1).listen();
-    expect([latest(1).orders, latest(2).orders]).toEqual([['runTelemetry'], []]);
+    expect([latest(1).kinds, latest(2).kinds]).toEqual([['runTelemetry'], []]);
     await latest(1).end();
     await jest.advanceTimersByTimeAsync(100);
-    expect(latest(1).orders).toEqual([]);
+    expect(latest(1).kinds).toEqual([]);
     await latest(1).listen();
-    expect(latest(1).orders).toEqual(['runTelemetry']);
+    expect(latest(1).kinds).toEqual(['runTelemetry']);
   });
 });
 
@@ -267,16 +276,16 @@ describe('roll', () => {
     const rolled = workers.roll();
     await settle();
     const newFirst = latest(1);
-    expect([numbers(), first.orders]).toEqual([[1, 2, 1], ['runTelemetry']]);
+    expect([numbers(), first.kinds]).toEqual([[1, 2, 1], ['runTelemetry']]);
     await newFirst.listen();
-    expect(first.orders).toEqual(['runTelemetry', 'retire']);
-    expect([numbers(), newFirst.orders]).toEqual([[1, 2, 1], []]);
+    expect(first.kinds).toEqual(['runTelemetry', 'retire']);
+    expect([numbers(), newFirst.kinds]).toEqual([[1, 2, 1], []]);
     await first.end(0);
     // Only then there is nobody else who runs it.
-    expect(newFirst.orders).toEqual(['runTelemetry']);
+    expect(newFirst.kinds).toEqual(['runTelemetry']);
     expect(numbers()).toEqual([1, 2, 1, 2]);
     await latest(2).listen();
-    expect(second.orders).toEqual(['retire']);
+    expect(second.kinds).toEqual(['retire']);
     await second.end(0);
     await rolled;
     await jest.advanceTimersByTimeAsync(60_000);
@@ -295,7 +304,7 @@ describe('roll', () => {
     await rolled;
     await jest.advanceTimersByTimeAsync(60_000);
     expect(numbers()).toEqual([1, 2, 1]);
-    expect([first.orders, second.orders]).toEqual([['runTelemetry'], []]);
+    expect([first.kinds, second.kinds]).toEqual([['runTelemetry'], []]);
   });
 
   test('ends where a new one cannot be spawned', async () => {
@@ -304,7 +313,7 @@ describe('roll', () => {
     await workers.roll();
     await jest.advanceTimersByTimeAsync(60_000);
     expect(numbers()).toEqual([1, 2, 1]);
-    expect([first.orders, second.orders]).toEqual([['runTelemetry'], []]);
+    expect([first.kinds, second.kinds]).toEqual([['runTelemetry'], []]);
   });
 
   test('one at a time', async () => {
@@ -353,5 +362,91 @@ describe('roll', () => {
     for (const worker of [first, second, latest(1)]) await worker.end(0);
     await rolled;
     expect([exitCode, forked.length]).toEqual([0, 3]);
+  });
+});
+
+async function ask(worker: FakeWorker, n: number): Promise<void> {
+  worker.report({ kind: 'askMetricsOfAll', n });
+  await settle();
+}
+
+/** Answers what it was asked last. */
+async function answer(worker: FakeWorker, text: string | null): Promise<void> {
+  const order = worker.orders.at(-1);
+  if (order?.kind !== 'tellMetrics') throw new Error(`worker ${worker.number} was not asked`);
+  worker.report({ kind: 'ownMetrics', n: order.n, text });
+  await settle();
+}
+
+const told = (worker: FakeWorker) => worker.orders.filter(({ kind }) => kind === 'metricsOfAll');
+
+describe('the metrics of all', () => {
+  test('are asked of each worker, and told to the one that asked', async () => {
+    const [first, second] = await runAndListen();
+    await ask(second, 7);
+    await answer(second, 'b');
+    expect(second.kinds).toEqual(['tellMetrics']);
+    await answer(first, 'a');
+    expect(second.orders.at(-1)).toEqual({ kind: 'metricsOfAll', n: 7, texts: ['a', 'b'] });
+    expect(first.kinds).toEqual(['runTelemetry', 'tellMetrics']);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test('are asked once for all who ask meanwhile, and anew for the next', async () => {
+    const [first, second] = await runAndListen();
+    await ask(first, 1);
+    await ask(second, 2);
+    await ask(first, 3);
+    await answer(second, 'b');
+    await answer(first, 'a');
+    const texts = ['a', 'b'];
+    expect(told(first)).toEqual([1, 3].map((n) => ({ kind: 'metricsOfAll', n, texts })));
+    expect(told(second)).toEqual([{ kind: 'metricsOfAll', n: 2, texts }]);
+    await ask(first, 4);
+    await answer(first, 'c');
+    await answer(second, null);
+    expect(told(first).at(-1)).toEqual({ kind: 'metricsOfAll', n: 4, texts: ['c', null] });
+  });
+
+  test("go without a worker that does not answer within a second, and its late answer is no other question's", async () => {
+    const [first, second] = await runAndListen();
+    await ask(first, 1);
+    const late = second.orders.at(-1);
+    await answer(first, 'a');
+    await jest.advanceTimersByTimeAsync(999);
+    expect(first.kinds).not.toContain('metricsOfAll');
+    await jest.advanceTimersByTimeAsync(1);
+    expect(first.orders.at(-1)).toEqual({ kind: 'metricsOfAll', n: 1, texts: ['a', null] });
+    await ask(first, 2);
+    if (late?.kind === 'tellMetrics') second.report({ kind: 'ownMetrics', n: late.n, text: 'late' });
+    await answer(first, 'a');
+    await answer(second, 'b');
+    expect(first.orders.at(-1)).toEqual({ kind: 'metricsOfAll', n: 2, texts: ['a', 'b'] });
+  });
+
+  test('go without a worker that does not listen yet, or has ended', async () => {
+    await run(3);
+    await latest(1).listen();
+    await latest(3).listen();
+    await latest(3).end();
+    await ask(latest(1), 1);
+    await answer(latest(1), 'a');
+    expect(latest(1).orders.at(-1)).toEqual({ kind: 'metricsOfAll', n: 1, texts: ['a', null, null] });
+    expect(latest(2).orders).toEqual([]);
+  });
+
+  test('are those of the new one from when it has taken over', async () => {
+    const [first, second] = await runAndListen();
+    void workers.roll();
+    await settle();
+    await ask(second, 1);
+    await answer(second, 'b');
+    await answer(first, 'old');
+    expect(second.orders.at(-1)).toMatchObject({ texts: ['old', 'b'] });
+    await latest(1).listen();
+    await ask(first, 2);
+    await answer(second, 'b');
+    await answer(latest(1), 'new');
+    expect(first.orders.at(-1)).toMatchObject({ texts: ['new', 'b'] });
   });
 });

@@ -166,7 +166,7 @@ describeWithRedis('with several nodes', () => {
       ...(/\bby \(([^)]+)\)/.exec(expr)?.[1]?.split(', ') ?? []),
       ...[...expr.matchAll(/(\w+)(?:=~|!=|=)"/g)].map(([, label = '']) => label),
     ]);
-    for (const label of ['job', 'instance', 'error_type']) labels.add(label);
+    for (const label of ['job', 'instance', 'worker', 'error_type']) labels.add(label);
     expect([...new Set(used)].filter((label) => !labels.has(label))).toEqual([]);
     for (const name of ['push_ready', 'push_connections', 'push_flush_duration']) {
       expect(expressions.join('\n')).toContain(name);

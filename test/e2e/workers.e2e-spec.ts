@@ -8,6 +8,7 @@ import { hostBusinessId } from '../../src/app/demo/host.telemetry.js';
 import { CompiledApp } from '../support/compiled.app.js';
 import { until, within } from '../support/deadline.js';
 import { LoggedProcess } from '../support/logged.process.js';
+import { type Exposition, parseExposition, valueOf } from '../support/prometheus.js';
 import { PushClient } from '../support/push.client.js';
 import { rawUpgrade } from '../support/raw-upgrade.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
@@ -83,6 +84,13 @@ class Node {
     return answer.status;
   }
 
+  async scrape(): Promise<Exposition> {
+    // On a connection of its own: they are dealt out in turn.
+    const answer = await fetch(`http://127.0.0.1:${this.port}/metrics`, { headers: { Connection: 'close' } });
+    if (answer.status !== 200) throw new Error(`the metrics are answered ${answer.status}`);
+    return parseExposition(await answer.text());
+  }
+
   async cut(): Promise<void> {
     await Promise.all(this.clients.map((client) => client.cut()));
   }
@@ -109,6 +117,11 @@ function knockAt({ port }: Node): { end: () => Promise<Map<number, number>> } {
       return statuses;
     },
   };
+}
+
+/** What each worker tells of one metric. */
+function ofWorkers(exposition: Exposition, name: string, labels = {}): number[] {
+  return [1, 2].map((worker) => valueOf(exposition, name, { worker: String(worker), ...labels }));
 }
 
 function isAlive(pid: number): boolean {
@@ -186,6 +199,39 @@ describeWithRedis('PUSH_WORKERS', () => {
     process.kill(second, 'SIGTERM');
     await node.process.logged(/^\[primary\].*worker 2 ended with code 0, and is replaced/);
     await node.process.logged(/^\[worker 2\].*listening on/, 2);
+  });
+
+  test('each scrape has the metrics of both workers; one that stands still is left out, one that is new has its number', async () => {
+    const node = await start();
+    await node.connectToBoth();
+    let cpuSeconds = [0, 0];
+    for (let n = 0; n < 4; n++) {
+      const exposition = await node.scrape();
+      expect(ofWorkers(exposition, 'push_worker_up')).toEqual([1, 1]);
+      const connections = ofWorkers(exposition, 'push_connections', { push_gateway: 'rawData' });
+      expect([connections.includes(0), connections.reduce((sum, each) => sum + each)]).toEqual([false, 4]);
+      const now = ofWorkers(exposition, 'process_cpu_time_total', { cpu_mode: 'user' });
+      expect(now.filter((seconds, index) => seconds < (cpuSeconds[index] ?? 0))).toEqual([]);
+      cpuSeconds = now;
+    }
+
+    const [, second = 0] = node.workerPids;
+    process.kill(second, 'SIGSTOP');
+    // One of them at most is dealt out to the worker that stands still.
+    const scrapes = [node.scrape(), node.scrape(), node.scrape()];
+    const without = await within(Promise.any(scrapes), 'an answer', DEADLINE_MS);
+    expect(ofWorkers(without, 'push_worker_up')).toEqual([1, 0]);
+    expect(without.samples.filter(({ labels }) => labels['worker'] !== '1')).toHaveLength(1);
+    process.kill(second, 'SIGCONT');
+    await within(Promise.all(scrapes), 'all answers', DEADLINE_MS);
+
+    process.kill(second, 'SIGKILL');
+    await node.process.logged(LISTENING, 3, DEADLINE_MS);
+    const after = await node.scrape();
+    expect(ofWorkers(after, 'push_worker_up')).toEqual([1, 1]);
+    const [uptime = 0, newUptime = 0] = ofWorkers(after, 'process_uptime');
+    expect(newUptime).toBeLessThan(uptime);
+    expect(new Set(after.samples.map(({ labels }) => labels['worker']))).toEqual(new Set(['1', '2']));
   });
 
   test('SIGHUP replaces the workers one after the other and refuses nobody; the end of the primary ends them', async () => {

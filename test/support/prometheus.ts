@@ -20,14 +20,23 @@ export function parseExposition(text: string): Exposition {
   if (!text.endsWith('\n')) throw new Error('the last line does not end');
   const types = new Map<string, string>();
   const samples: Sample[] = [];
+  const series = new Set<string>();
+  let family = '';
   for (const line of text.split('\n').filter((each) => each !== '')) {
     if (!line.startsWith('#')) {
-      samples.push(parseSample(line));
+      const sample = parseSample(line);
+      const own = types.get(family) === 'histogram' ? sample.name.replace(/_(bucket|count|sum)$/, '') : sample.name;
+      if (own !== family) throw new Error(`${sample.name} stands among the samples of ${family}`);
+      const id = JSON.stringify([sample.name, Object.entries(sample.labels).toSorted()]);
+      if (series.has(id)) throw new Error(`twice the same: ${line}`);
+      series.add(id);
+      samples.push(sample);
       continue;
     }
     const [, keyword, name = '', rest = ''] = COMMENT.exec(line) ?? [];
     if (keyword === undefined) throw new Error(`not a comment of Prometheus: ${line}`);
     if (keyword !== 'TYPE') continue;
+    family = name;
     if (types.has(name)) throw new Error(`${name} stands there twice`);
     types.set(name, rest);
   }

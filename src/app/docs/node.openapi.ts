@@ -39,7 +39,8 @@ const metrics: Operation = {
   tags: ['node'],
   operationId: 'metrics',
   summary: 'What this node counts and measures',
-  description: 'In the text format of Prometheus, also while the node starts or shuts down.',
+  description:
+    'In the text format of Prometheus, also while the node starts or shuts down. With `PUSH_WORKERS` of all workers.',
   security: [{ publishKey: [] }, {}],
   responses: {
     200: { description: 'A scrape.', content: text('text/plain') },

@@ -1,17 +1,17 @@
 import { Controller, Get, Header, UseGuards } from '@nestjs/common';
-import { NodeMetrics } from '../metrics/node.metrics.js';
+import { Exposition } from '../metrics/exposition.js';
 import { PublishKeyGuard } from './publish-key.guard.js';
 
 @Controller('metrics')
 @UseGuards(PublishKeyGuard)
 export class MetricsController {
-  constructor(private readonly metrics: NodeMetrics) {}
+  constructor(private readonly exposition: Exposition) {}
 
   /** In the text format of Prometheus, also while this node starts or shuts down. */
   @Get()
   @Header('Content-Type', 'text/plain; version=0.0.4; charset=utf-8')
   @Header('Cache-Control', 'no-store')
   scrape(): Promise<string> {
-    return this.metrics.text();
+    return this.exposition.text();
   }
 }
