@@ -176,6 +176,14 @@ export class PushOptions {
   @Min(1)
   maxMessagesPerSecond = 100;
 
+  /**
+   * Keys that a client may subscribe to and unsubscribe from a second, with the last values that it asks for, on average; at
+   * once 40 times as many, or twice `maxSubscriptionsPerClient` where that is more; over it 4429.
+   */
+  @IsInt()
+  @Min(1)
+  maxKeysPerSecond = 500;
+
   /** Time for a message to come in whole; over it the connection is closed (4400). */
   @IsInt()
   @Min(1000)

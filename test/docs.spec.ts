@@ -108,6 +108,7 @@ describe('PROTOCOL.md', () => {
     'maxDurablePerUser',
     'maxDurable',
     'maxMessagesPerSecond',
+    'maxKeysPerSecond',
     'maxConnectionsPerUser',
     'maxConnectionsPerIp',
     'maxUpgradesPerSecond',

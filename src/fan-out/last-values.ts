@@ -83,6 +83,18 @@ export class LastValues {
     return ids.flatMap((ofId) => [...(ofId?.values() ?? [])].map(({ values }) => values.slice(-history)));
   }
 
+  /** The newest value of every series of an address. */
+  *newestOf({ businessType, businessId }: KeyAddress): Generator<KeptValue> {
+    const ofType = this.byType.get(businessType);
+    const ids = businessId === ANY_BUSINESS_ID ? (ofType?.values() ?? []) : [ofType?.get(businessId)];
+    for (const ofId of ids) {
+      for (const { values } of ofId?.values() ?? []) {
+        const newest = values.at(-1);
+        if (newest !== undefined) yield newest;
+      }
+    }
+  }
+
   /** It is the most recent one now. */
   private changed(series: SeriesValues, lengthBefore: number): void {
     this.bytes += series.length - lengthBefore;

@@ -28,6 +28,11 @@ export class RateGate {
     private readonly clock: RateClock,
   ) {}
 
+  /** Series that are paced. */
+  get count(): number {
+    return this.bySeries.size;
+  }
+
   /** Nothing waits and nothing is paced. */
   get isIdle(): boolean {
     return this.bySeries.size === 0;

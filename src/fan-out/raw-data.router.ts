@@ -114,12 +114,17 @@ export class RawDataRouter {
     return this.index.remove(client, address);
   }
 
-  /** To be called once after all changes of one message: what waits for a client goes by the rates of now. */
-  repace(client: RawDataClient): void {
+  /**
+   * To be called once after all changes of one message: what waits for a client goes by the rates of now. Returns how many
+   * series were gone through.
+   */
+  repace(client: RawDataClient): number {
+    const count = client.rateGate?.count ?? 0;
     client.rateGate?.repace((key) => {
       const { businessType, businessId } = addressOfConflationKey(key);
       return this.index.intervalMs(client, businessType, businessId);
     }, performance.now());
+    return count;
   }
 
   isSubscribed(client: RawDataClient, address: KeyAddress): boolean {

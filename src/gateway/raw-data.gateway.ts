@@ -121,7 +121,14 @@ export class RawDataGateway
   }
 
   private inTurn(client: RawDataClient, work: () => Promise<void> | undefined): void {
-    if (!this.turns.take(client, () => (client.state === 'open' ? work() : undefined))) client.close(CloseCodes.flood);
+    if (!this.turns.take(client, () => this.work(client, work))) client.close(CloseCodes.flood);
+  }
+
+  private work(client: RawDataClient, work: () => Promise<void> | undefined): Promise<void> | undefined {
+    if (client.state !== 'open') return undefined;
+    if (this.registry.isWithinBudget(client)) return work();
+    client.close(CloseCodes.flood);
+    return undefined;
   }
 
   /** Answered when it is in force on every node. */

@@ -14,8 +14,13 @@ import { ANY_BUSINESS_ID, type KeyAddress, type RefusedKey, type SubscriptionReq
 import { stackOf } from '../push.causes.js';
 import { type DeliveryFilter, PushOptions } from '../push.options.js';
 import type { RawDatum } from '../push.types.js';
+import { ClientBudget } from './client.budget.js';
 import { clientInfo, ClientRegistry } from './client.registry.js';
 import { RawDataCoverage } from './raw-data.coverage.js';
+import { Snapshots } from './snapshots.js';
+
+/** So many series that are paced are gone through in the time of one key. */
+const REPACED_A_KEY = 10;
 
 /** The clients of the raw-data gateway: fresh beats complete, so their outboxes conflate. */
 @Injectable()
@@ -25,6 +30,8 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   private filterFailureCount = 0;
   private matchCount = 0;
   private readonly clientOptions: ClientOptions;
+  private readonly budget: ClientBudget<RawDataClient>;
+  private readonly snapshots: Snapshots;
 
   constructor(
     private readonly options: PushOptions,
@@ -36,6 +43,15 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     this.router = new RawDataRouter(coverage);
     coverage.onNews((address, news) => this.offerNews(address, news));
     this.deliveryFilter = options.deliveryFilter;
+    this.budget = new ClientBudget(options);
+    this.snapshots = new Snapshots({
+      lastValues,
+      // Whoever is sent more would be closed for its full outbox, and come back for the same.
+      roomBytes: options.maxOutboxBytes / 2,
+      compressionThresholdBytes: options.compression?.thresholdBytes,
+      mayShow: (client, json) => this.mayShow(client, json),
+      offerNow: (client, frame) => this.router.offerNow(client, frame),
+    });
     this.clientOptions = {
       lane: flushQueue.rawData,
       backlogPolicy: { create: (encoding) => new ConflatingBacklog(encoding, options, this.totals) },
@@ -93,6 +109,11 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return new RawDataClient(identity, sink, this.clientOptions, address, keyScope);
   }
 
+  /** @internal False: the client asks for too much, see `maxKeysPerSecond`, and nothing more should be done for it. */
+  isWithinBudget(client: RawDataClient): boolean {
+    return this.budget.hasRoom(client);
+  }
+
   /** @internal The keys that {@link subscribe} would not refuse now, but for the size of their last values. */
   acceptable(client: RawDataClient, keys: readonly SubscriptionRequest[]): SubscriptionRequest[] {
     let room = this.options.maxSubscriptionsPerClient - this.router.subscriptionCountOf(client);
@@ -107,20 +128,23 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const subscribed: SubscriptionRequest[] = [];
     const refused: RefusedKey[] = [];
     // The snapshots of one message are offered together, so they share the room that there is.
-    let roomBytes = this.snapshotRoomBytes;
+    let { roomBytes } = this.snapshots;
+    let seriesCount = 0;
     for (const key of keys) {
       const { businessType, businessId, maxFrequencyHz } = key;
-      const snapshotBytes = this.snapshotBytes(key);
-      const reason = snapshotBytes > roomBytes ? 'tooLarge' : this.refusalOf(client, key);
+      const snapshot = this.snapshots.measure(key, roomBytes);
+      seriesCount += snapshot.seriesCount;
+      const reason = snapshot.bytes > roomBytes ? 'tooLarge' : this.refusalOf(client, key);
       if (reason !== undefined) {
         refused.push({ businessType, businessId, reason });
         continue;
       }
-      roomBytes -= snapshotBytes;
+      roomBytes -= snapshot.bytes;
       this.router.subscribe(client, { businessType, businessId, maxFrequencyHz });
       subscribed.push(key);
     }
-    this.router.repace(client);
+    this.budget.spend(client, keys.length + seriesCount);
+    this.repace(client);
     return { keys: subscribed, refused };
   }
 
@@ -129,30 +153,12 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
    * pushed. History beyond half of the outbox's budget is left out, the newest value of a series never is.
    */
   sendSnapshot(client: RawDataClient, address: KeyAddress, history: number): void {
-    const allSeries = this.lastValues
-      .valuesOf(address, Math.max(1, history))
-      .map((values) => values.filter(({ json }) => this.mayShow(client, json)));
-    let historyBytes = this.snapshotRoomBytes;
-    for (const values of allSeries) historyBytes -= byteLength(values.at(-1));
-    for (const values of allSeries) {
-      const newest = values.at(-1);
-      if (newest === undefined) continue;
-      const older = values.slice(0, -1);
-      const fitting = older.toReversed().findIndex((value) => (historyBytes -= byteLength(value)) < 0);
-      for (const { json } of fitting === -1 ? older : older.slice(older.length - fitting)) {
-        // Never conflated: a slow client is to get its history all the same.
-        client.offer(Frame.snapshot(json, newest.conflationKey, 'history', this.options.compression?.thresholdBytes));
-      }
-      this.router.offerNow(
-        client,
-        Frame.snapshot(newest.json, newest.conflationKey, 'newest', this.options.compression?.thresholdBytes),
-      );
-    }
+    this.budget.spend(client, this.snapshots.send(client, address, history));
   }
 
   /** @internal Whether the newest values of an address would take more than half of a client's outbox. */
   isSnapshotTooLarge(request: SubscriptionRequest): boolean {
-    return this.snapshotBytes(request) > this.snapshotRoomBytes;
+    return this.snapshots.measure(request).bytes > this.snapshots.roomBytes;
   }
 
   /** @internal Ends the subscriptions that the client may not have any more; returns what is left and what is not. */
@@ -160,7 +166,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const all = this.router.subscriptionsOf(client);
     const lost = all.filter((key) => !isCovered(client, key));
     for (const key of lost) this.router.unsubscribe(client, key);
-    this.router.repace(client);
+    this.repace(client);
     return {
       keys: all.filter((key) => !lost.includes(key)),
       refused: lost.map(({ businessType, businessId }) => ({ businessType, businessId, reason: 'forbidden' })),
@@ -170,7 +176,8 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
     const unsubscribed = keys.filter((key) => this.router.unsubscribe(client, key));
-    this.router.repace(client);
+    this.budget.spend(client, keys.length);
+    this.repace(client);
     return unsubscribed;
   }
 
@@ -188,15 +195,8 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     this.router.remove(client);
   }
 
-  private get snapshotRoomBytes(): number {
-    return this.options.maxOutboxBytes / 2;
-  }
-
-  /** Of the newest values that a subscription asks for; 0 where it asks for none. */
-  private snapshotBytes({ snapshot, history = 0, ...address }: SubscriptionRequest): number {
-    if (snapshot !== true && history === 0) return 0;
-    const newest = this.lastValues.valuesOf(address, 1).flat();
-    return newest.reduce((bytes, value) => bytes + byteLength(value), 0);
+  private repace(client: RawDataClient): void {
+    this.budget.spend(client, this.router.repace(client) / REPACED_A_KEY);
   }
 
   /** False where it came before, or behind a newer value of the same producer. */
@@ -241,8 +241,4 @@ function isCovered({ keyScope }: RawDataClient, { businessType, businessId }: Ke
   return (
     keyScope === undefined || keyScope.covers(businessType, businessId === ANY_BUSINESS_ID ? undefined : businessId)
   );
-}
-
-function byteLength(value: KeptValue | undefined): number {
-  return value === undefined ? 0 : Buffer.byteLength(value.json);
 }

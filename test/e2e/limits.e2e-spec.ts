@@ -89,6 +89,23 @@ describe.each(PLATFORMS)('limits on %s', (platform) => {
     await until(() => gateway.placesTaken === 0, 'no place is taken');
   });
 
+  test('of keys a second: 40 at once are taken, then 4429, and others are served', async () => {
+    const options = { maxKeysPerSecond: 1, maxSubscriptionsPerClient: 2 };
+    const gateway = await gatewayOn(platform).withOptions(options).start();
+    const other = await gateway.connect('/ws/rowdata/dev/2/bob');
+    const client = await gateway.connectPushV1(RAW_DATA_PATH);
+    const keys = Array.from({ length: 10 }, (_, n) => ({ businessType: 'dev', businessId: `${n}` }));
+    for (const event of ['subscribe', 'unsubscribe', 'subscribe', 'unsubscribe', 'subscribe']) {
+      client.send(JSON.stringify({ event, data: { keys } }));
+    }
+    const answers: string[] = [];
+    for (let n = 0; n < 4; n++) answers.push((await client.nextMessage()).event);
+    expect(answers).toEqual(['subscribed', 'unsubscribed', 'subscribed', 'unsubscribed']);
+    expect(await client.closed).toMatchObject({ code: 4429 });
+    gateway.push.pushRawData({ businessType: 'dev', businessId: '2', n: 1 });
+    expect(JSON.parse(await other.next())).toMatchObject({ n: 1 });
+  });
+
   describe('of messages a second', () => {
     const options = { maxMessagesPerSecond: 10 };
     const MESSAGES: [string, string, (text: string) => Buffer][] = [

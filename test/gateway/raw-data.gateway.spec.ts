@@ -39,6 +39,7 @@ beforeEach(() => {
   other = new SharedNode(redis, 'other');
   const options = resolvePushOptions({
     maxMessagesPerSecond: MAX_MESSAGES_PER_SECOND,
+    maxKeysPerSecond: 1,
     maxSubscriptionsPerClient: 3,
   });
   flushQueue = new FlushQueue(options);
@@ -158,6 +159,27 @@ describe('a subscription on several nodes', () => {
     for (let n = 0; n <= 2 * MAX_MESSAGES_PER_SECOND; n++) ask(client, 'subscribe', key(`${n}`));
     expect(sink.closed).toEqual({ code: 4429, reason: 'too many messages' });
     await settle();
+    registry.unregister(client, 4429, '');
+    expect(node.wants.size).toBe(0);
+  });
+
+  test('too many keys, and values for them, are too many messages', async () => {
+    pushElsewhere('2', 1);
+    const client = connect();
+    const ofOther = Array.from({ length: 10 }, (_, n) => key(`none-${n}`));
+    // Room is for 40: twice 15 keys and a value, and what comes then is done as long as there is some.
+    for (let n = 0; n < 2; n++) {
+      ask(client, 'unsubscribe', ...ofOther);
+      ask(client, 'subscribe', key('1'), key('2', { snapshot: true }), key('3'));
+      await settle();
+      ask(client, 'unsubscribe', key('2'), key('3'));
+    }
+    expect(sink.closed).toBeUndefined();
+    ask(client, 'subscribe', ...ofOther);
+    await settle();
+    expect(sink.closed).toBeUndefined();
+    ask(client, 'subscribe', key('2'));
+    expect(sink.closed).toEqual({ code: 4429, reason: 'too many messages' });
     registry.unregister(client, 4429, '');
     expect(node.wants.size).toBe(0);
   });
