@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RedisServer } from '../support/redis.process.js';
 import type { Child } from './child.js';
-import { nowMicros } from './clock.js';
+import { MEGABYTE, nowMicros } from './clock.js';
 import { type Contender, type Dialect, type ServerKind } from './contenders.js';
 import { Load, startServer } from './pair.js';
 import type { ServerApi } from './servers/server.api.js';
@@ -147,8 +147,12 @@ function microsBetween(from: Reading, to: Reading): number {
   return to.atMicros - from.atMicros;
 }
 
+/** All that is on its way fits the window of a client, so that none is conflated where a node is kept waiting for the CPU. */
+const CLIENT_WINDOW_BYTES = MEGABYTE;
+
 function contenderOf({ name, kind, dialect }: Stack, role: string, redisUrl: string, isReceiver: boolean): Contender {
-  return { name: `${name}, ${role}`, server: { kind, redisUrl, isReceiver }, dialect };
+  const options = { inFlightBytes: CLIENT_WINDOW_BYTES };
+  return { name: `${name}, ${role}`, server: { kind, redisUrl, isReceiver, options }, dialect };
 }
 
 async function startNode(stack: Stack, role: string, redisUrl: string, isReceiver: boolean): Promise<Node> {
