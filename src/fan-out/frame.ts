@@ -1,6 +1,7 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import { type Cursor, formatCursor } from '../protocol/cursor.js';
-import { alarmMessage, rawDataMessage } from '../protocol/messages.js';
+import { alarmMessage, type KeyAddress, rawDataMessage } from '../protocol/messages.js';
+import { belongsToAny } from './key.js';
 
 /** The wire formats a client can have asked for. */
 export const WireFormat = { plain: 0, pushV1: 1 } as const;
@@ -173,9 +174,12 @@ export class Frame {
     return new Frame(text, undefined, Infinity, NO_TRAITS);
   }
 
-  /** As {@link text}; see {@link separates}. */
-  static separator(text: string, separates: (conflationKey: string) => boolean): Frame {
-    return new Frame(text, undefined, Infinity, { separates });
+  /** As {@link text}, and the end of these subscriptions; see {@link separates}. */
+  static separator(text: string, ended: readonly KeyAddress[]): Frame {
+    // Where nothing ends, whatever waits need not be gone through.
+    return ended.length === 0
+      ? Frame.text(text)
+      : new Frame(text, undefined, Infinity, { separates: belongsToAny(ended) });
   }
 
   /** Bytes of the message on the plain wire: what it costs an outbox, give or take its envelope. */

@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import type { RawData } from 'ws';
 import type { Client } from '../fan-out/client.js';
 import { Frame, WireFormat } from '../fan-out/frame.js';
-import { belongsToAny } from '../fan-out/key.js';
 import { markOfPong } from '../fan-out/mark.js';
 import { RateLimit } from '../fan-out/rate-limit.js';
 import { CloseCodes } from '../protocol/close-codes.js';
@@ -126,7 +125,7 @@ class Input<C extends Client> {
   /** Values of a key that was lost, and may be subscribed to again, do not go ahead of this. */
   private answerRefresh(ref: Ref | undefined): void {
     const answer = this.handler.recheck(this.client);
-    this.client.offer(Frame.separator(serverMessage('subscribed', answer, refOf(ref)), belongsToAny(answer.refused)));
+    this.client.offer(Frame.separator(serverMessage('subscribed', answer, refOf(ref)), answer.refused));
   }
 
   private takeClientMessage(message: ClientMessage): void {

@@ -5,7 +5,7 @@ import type { OnGatewayConnection, OnGatewayInit } from '@nestjs/websockets';
 import { Frame, WireFormat } from '../fan-out/frame.js';
 import { GuardedAuthorizer } from '../access/guarded.authorizer.js';
 import type { PushAuthorizer } from '../access/push.authorizer.js';
-import { belongsToAny, partFault, rawDataKey } from '../fan-out/key.js';
+import { partFault, rawDataKey } from '../fan-out/key.js';
 import type { RawDataClient } from '../fan-out/raw-data.router.js';
 import { BadMessageError, type ClientMessage, type Ref } from '../protocol/client-message.js';
 import {
@@ -159,7 +159,7 @@ export class RawDataGateway
   private unsubscribe(client: RawDataClient, keys: readonly KeyAddress[], ref: Ref | undefined): undefined {
     const unsubscribed = this.registry.unsubscribe(client, keys);
     const answer = serverMessage('unsubscribed', { keys: unsubscribed }, refOf(ref));
-    client.offer(Frame.separator(answer, belongsToAny(unsubscribed)));
+    client.offer(Frame.separator(answer, unsubscribed));
   }
 
   recheck(client: RawDataClient): ServerEvents['subscribed'] {

@@ -19,8 +19,9 @@ import { clientInfo, ClientRegistry } from './client.registry.js';
 import { RawDataCoverage } from './raw-data.coverage.js';
 import { Snapshots } from './snapshots.js';
 
-/** So many series that are paced are gone through in the time of one key. */
+/** So many series that are paced, and so much that waits, are gone through in the time of one key. */
 const REPACED_A_KEY = 10;
+const WAITING_BYTES_A_KEY = 2048;
 
 /** The clients of the raw-data gateway: fresh beats complete, so their outboxes conflate. */
 @Injectable()
@@ -176,7 +177,9 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   /** @internal Returns the keys that the client was subscribed to. */
   unsubscribe(client: RawDataClient, keys: readonly KeyAddress[]): KeyAddress[] {
     const unsubscribed = keys.filter((key) => this.router.unsubscribe(client, key));
-    this.budget.spend(client, keys.length);
+    // Whatever waits for the client is gone through once, where something ends.
+    const waitingBytes = unsubscribed.length > 0 ? client.outboxBytes : 0;
+    this.budget.spend(client, keys.length + waitingBytes / WAITING_BYTES_A_KEY);
     this.repace(client);
     return unsubscribed;
   }

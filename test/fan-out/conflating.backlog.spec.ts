@@ -1,12 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
 import { ConflatingBacklog, type ConflationOptions } from '../../src/fan-out/conflating.backlog.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
+import { conflationKey } from '../../src/fan-out/key.js';
 import { WriteTotals } from '../../src/fan-out/write-totals.js';
 import { CloseCodes } from '../../src/protocol/close-codes.js';
 import { parseServerFrames } from '../support/memory.sink.js';
 import { DEFAULT_CONFLATION, datumFrame, valuesIn } from './fixtures.js';
 
 const FRAME_BYTES = datumFrame('a', 1, 100).bytes(WireFormat.plain).length;
+
+/** Of another key. */
+function otherFrame(n: number): Frame {
+  return Frame.rawData(`{"s":"other","n":${n}}`, conflationKey('dev', '2', 'a'));
+}
 
 function backlogOf(options: Partial<ConflationOptions> = {}): ConflatingBacklog {
   return new ConflatingBacklog(WireFormat.plain, { ...DEFAULT_CONFLATION, ...options }, new WriteTotals());
@@ -123,16 +129,20 @@ describe('ConflatingBacklog', () => {
 
   test('behind the end of a subscription a value does not take the place of one before it', () => {
     const backlog = backlogOf({ delivery: 'merge' });
-    add(backlog, 'a1 b2');
-    backlog.add(
-      Frame.separator('{}', (key) => key === datumFrame('a', 1).conflationKey),
-      0,
-    );
-    add(backlog, 'a3 b4 a5');
+    add(backlog, 'a1');
+    backlog.add(otherFrame(2), 0);
+    backlog.add(Frame.separator('{}', [{ businessType: 'dev', businessId: '1' }]), 0);
+    add(backlog, 'a3');
+    backlog.add(otherFrame(4), 0);
+    add(backlog, 'a5');
     const values = framesOf(backlog, Infinity).map((frame) => JSON.parse(frame.plainText) as unknown);
-    expect(values).toMatchObject([{ s: 'a', n: 1 }, { s: 'b', n: 4 }, {}, { s: 'a', n: 5 }]);
+    expect(values).toMatchObject([{ s: 'a', n: 1 }, { s: 'other', n: 4 }, {}, { s: 'a', n: 5 }]);
     expect(backlog.conflatedCount).toBe(2);
     expect(backlog.byteLength).toBe(0);
+  });
+
+  test('the end of nothing is an answer like any other', () => {
+    expect(Frame.separator('{}', []).separates).toBeUndefined();
   });
 
   test('a conflated backlog still over its budget closes the client: 4413, retry', () => {
