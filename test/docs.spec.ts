@@ -97,7 +97,7 @@ describe('PROTOCOL.md', () => {
 
   test.each([
     ['MAX_REPLAY_COUNT', 'src/gateway/alarm.query.ts', '## Limits'],
-    ['MAX_LOOK_BACK', 'src/registry/alarm.places.ts', '### Where they begin'],
+    ['MAX_LOOK_BACK', 'src/registry/look-back.ts', '### Where they begin'],
     ['MAX_SILENT_OFFSETS', 'src/fan-out/alarm.feed.ts', '## Heartbeat'],
   ])('%s, as it stands under %s', (constant, path, heading) => {
     expect(section(protocol, heading)).toContain(constantOf(constant, path).toLocaleString('en'));

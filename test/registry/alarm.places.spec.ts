@@ -153,6 +153,26 @@ describe('replay=<count>', () => {
     expect(await find({ replay: 70 })).toEqual(placeAt(30));
   });
 
+  test('reads the log once, however many look back over all of it', async () => {
+    use(new WatchedLog({ count: 20_000 }));
+    await append(...newAlarms(1, 10_450));
+    const found = await Promise.all(Array.from({ length: 100 }, () => find({ replay: 1 }, '', severe)));
+    expect(found).toEqual(found.map(() => placeAt(450)));
+    expect(log.reads).toHaveLength(51);
+    await append(newAlarm(10_451));
+    expect(await find({ replay: 1 }, '', severe)).toEqual(placeAt(451));
+    expect(log.reads).toHaveLength(52);
+    await append(newAlarm(10_452, { severity: 900 }));
+    expect(await find({ replay: 1 }, '', severe)).toEqual(placeAt(10_451));
+  });
+
+  test('reads again what could not be read', async () => {
+    await append(...newAlarms(1, 5));
+    log.failures = 1;
+    await expect(find({ replay: 2 })).rejects.toThrow('the disk is slow');
+    expect(await find({ replay: 2 })).toEqual(placeAt(3));
+  });
+
   test('counts from where this node is', async () => {
     await append(...newAlarms(1, 5));
     await log.append(newAlarms(6, 7));
