@@ -10,16 +10,16 @@ export class RateLimit {
 
   /** The state after one more, or undefined: it is too many. A state begins as 0 and is in milliseconds. */
   next(state: number, nowMs: number): number | undefined {
-    return this.isSpent(state, nowMs) ? undefined : this.spend(state, nowMs, 1);
+    return state - nowMs > this.toleranceMs ? undefined : this.after(state, nowMs, 1);
   }
 
-  /** Whether nothing more may come now. */
-  isSpent(state: number, nowMs: number): boolean {
-    return state - nowMs > this.toleranceMs;
+  /** Whether more have come than there was room for. */
+  isExceeded(state: number, nowMs: number): boolean {
+    return state - nowMs > this.toleranceMs + this.intervalMs;
   }
 
-  /** The state after so many more at once, which may be more than there is room for: what costs much is known afterwards. */
-  spend(state: number, nowMs: number, count: number): number {
+  /** The state after so many more at once, whether there is room for them or not. */
+  after(state: number, nowMs: number, count: number): number {
     return Math.max(state, nowMs) + count * this.intervalMs;
   }
 }

@@ -106,13 +106,13 @@ export class RawDataGateway
       case 'subscribe': {
         const { keys } = message.data;
         checkKeys(keys, message.ref);
-        this.inTurn(client, () => this.subscribe(client, keys, message.ref));
+        this.inTurn(client, keys.length, () => this.subscribe(client, keys, message.ref));
         return true;
       }
       case 'unsubscribe': {
         const { keys } = message.data;
         checkKeys(keys, message.ref);
-        this.inTurn(client, () => this.unsubscribe(client, keys, message.ref));
+        this.inTurn(client, keys.length, () => this.unsubscribe(client, keys, message.ref));
         return true;
       }
       default:
@@ -120,13 +120,17 @@ export class RawDataGateway
     }
   }
 
-  private inTurn(client: RawDataClient, work: () => Promise<void> | undefined): void {
-    if (!this.turns.take(client, () => this.work(client, work))) client.close(CloseCodes.flood);
+  private inTurn(client: RawDataClient, keyCount: number, work: () => Promise<void> | undefined): void {
+    // Before they wait, since they take memory meanwhile; what they come to is known in their turn.
+    this.registry.countKeys(client, keyCount);
+    const isTaken =
+      !this.registry.asksTooMuch(client) && this.turns.take(client, () => this.unlessTooMuch(client, work));
+    if (!isTaken) client.close(CloseCodes.flood);
   }
 
-  private work(client: RawDataClient, work: () => Promise<void> | undefined): Promise<void> | undefined {
+  private unlessTooMuch(client: RawDataClient, work: () => Promise<void> | undefined): Promise<void> | undefined {
     if (client.state !== 'open') return undefined;
-    if (this.registry.isWithinBudget(client)) return work();
+    if (!this.registry.asksTooMuch(client)) return work();
     client.close(CloseCodes.flood);
     return undefined;
   }

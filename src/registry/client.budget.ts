@@ -18,12 +18,12 @@ export class ClientBudget<C extends object> {
     this.limit = new RateLimit(maxKeysPerSecond, Math.max(BURST_S * maxKeysPerSecond, 2 * maxSubscriptionsPerClient));
   }
 
-  /** False: nothing more should be done for it now. */
-  hasRoom(client: C): boolean {
-    return !this.limit.isSpent(this.states.get(client) ?? 0, performance.now());
+  /** Nothing more should be done for it now. */
+  isExceeded(client: C): boolean {
+    return this.limit.isExceeded(this.states.get(client) ?? 0, performance.now());
   }
 
   spend(client: C, count: number): void {
-    this.states.set(client, this.limit.spend(this.states.get(client) ?? 0, performance.now(), count));
+    this.states.set(client, this.limit.after(this.states.get(client) ?? 0, performance.now(), count));
   }
 }

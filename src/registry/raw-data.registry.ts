@@ -110,9 +110,14 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     return new RawDataClient(identity, sink, this.clientOptions, address, keyScope);
   }
 
-  /** @internal False: the client asks for too much, see `maxKeysPerSecond`, and nothing more should be done for it. */
-  isWithinBudget(client: RawDataClient): boolean {
-    return this.budget.hasRoom(client);
+  /** @internal Counts keys that a client asks for, before they wait for their turn. */
+  countKeys(client: RawDataClient, count: number): void {
+    this.budget.spend(client, count);
+  }
+
+  /** @internal The client asks for too much, see `maxKeysPerSecond`, and nothing more should be done for it. */
+  asksTooMuch(client: RawDataClient): boolean {
+    return this.budget.isExceeded(client);
   }
 
   /** @internal The keys that {@link subscribe} would not refuse now, but for the size of their last values. */
@@ -144,7 +149,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
       this.router.subscribe(client, { businessType, businessId, maxFrequencyHz });
       subscribed.push(key);
     }
-    this.budget.spend(client, keys.length + seriesCount);
+    this.budget.spend(client, seriesCount);
     this.repace(client);
     return { keys: subscribed, refused };
   }
@@ -179,7 +184,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
     const unsubscribed = keys.filter((key) => this.router.unsubscribe(client, key));
     // Whatever waits for the client is gone through once, where something ends.
     const waitingBytes = unsubscribed.length > 0 ? client.outboxBytes : 0;
-    this.budget.spend(client, keys.length + waitingBytes / WAITING_BYTES_A_KEY);
+    this.budget.spend(client, Math.floor(waitingBytes / WAITING_BYTES_A_KEY));
     this.repace(client);
     return unsubscribed;
   }
@@ -199,7 +204,7 @@ export class RawDataRegistry extends ClientRegistry<RawDataClient> {
   }
 
   private repace(client: RawDataClient): void {
-    this.budget.spend(client, this.router.repace(client) / REPACED_A_KEY);
+    this.budget.spend(client, Math.floor(this.router.repace(client) / REPACED_A_KEY));
   }
 
   /** False where it came before, or behind a newer value of the same producer. */
