@@ -51,6 +51,17 @@ describeWithRedis('RedisConnection with Redis', () => {
     expect(await connection.commands.client.get('{p}:a')).toBe('1');
   });
 
+  test("makes all clients of one class: to make node-redis' takes as long as some thousand data", async () => {
+    const link = connection.link('other', { pings: false, forgets: true });
+    const { client } = link;
+    expect(client.constructor).toBe(connection.commands.client.constructor);
+    link.restart();
+    expect(link.client).not.toBe(client);
+    expect(link.client.constructor).toBe(client.constructor);
+    const names = await connection.commands.client.clientList();
+    expect(names.map(({ name }) => name)).toContain('push-gateway-commands');
+  });
+
   test('runs a script, also when Redis has forgotten it', async () => {
     const script = new RedisScript("return {KEYS[1], ARGV[1] .. '!'}");
     expect(await connection.run(script, ['k'], ['a'])).toEqual(['k', 'a!']);
