@@ -159,9 +159,11 @@ export class LastValueSync {
     try {
       for await (const page of this.store.read(key.address)) {
         if (faultCount !== this.faultCount) return false;
+        // Given up meanwhile: what was missed since then has not arrived, so what has is not newer than what is found.
+        if (key.count === 0) return true;
         for (const series of page) bytes += this.take(series, arrivals);
         const isTooMuch = key.state === 'unknown' && bytes > this.options.maxSnapshotBytes;
-        if (isTooMuch || key.count === 0) return true;
+        if (isTooMuch) return true;
       }
     } catch (cause) {
       this.options.onError(cause);

@@ -335,6 +335,25 @@ describe('while Redis is away', () => {
     expect(wide.texts()).toHaveLength(199);
   });
 
+  test('a look-up of a key that was given up meanwhile says nothing of the one who wants it next', async () => {
+    const third = new SharedNode(redis, 'third');
+    const client = await connect(asking('1'), 'a');
+    node.lose();
+    node.recover();
+    await turn();
+    // Arrives while the key is looked up again, so it would be newer than what is found.
+    pushElsewhere('2');
+    node.step((count) => count - 1);
+    expect(client.texts()).toEqual(['2']);
+    client.leave();
+    for (const _ of ['read', 'client', 'user', 'everybody', 'key', 'type']) node.step(() => 0);
+    const address = { businessType: 'dev', businessId: '1', to: undefined, except: undefined };
+    third.send({ datumJson: '3', conflationKey: conflationKey('dev', '1', ''), ...address });
+    while (third.step(() => 0));
+    await settle();
+    expect((await connect(asking('1'), 'b')).texts()).toEqual(['3']);
+  });
+
   test('all keys are looked up, no more than 64 at a time', async () => {
     for (let id = 0; id < 1000; id++) {
       coverage.gained({ kind: 'key', businessType: 'dev', businessId: `${id}` });
