@@ -43,6 +43,8 @@ export class RawDataCoverage implements InterestListener, OnApplicationShutdown 
   private readonly stopListening: () => void;
   private newsListener: NewsListener = () => {};
   private hasReported = false;
+  /** Of the event loop; undefined: nobody has gone on in this one. */
+  private nextTurn: Promise<void> | undefined;
 
   constructor(
     @Inject(RAW_DATA_BUS) private readonly bus: RawDataBus,
@@ -111,6 +113,18 @@ export class RawDataCoverage implements InterestListener, OnApplicationShutdown 
 
   private async inTime(covered: Promise<unknown>, toFill: readonly SubscriptionRequest[]): Promise<void> {
     await withDeadline(covered, COVER_DEADLINE_MS, () => this.sync?.miss(toFill));
+    await this.turnOfItsOwn();
+  }
+
+  /** Thousands may have waited for the same, and each is to be sent its last values: others are served in between. */
+  private turnOfItsOwn(): Promise<void> | undefined {
+    const own = this.nextTurn;
+    const next = (own ?? Promise.resolve()).then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    this.nextTurn = next;
+    void next.finally(() => {
+      if (this.nextTurn === next) this.nextTurn = undefined;
+    });
+    return own;
   }
 
   private takeFault(): void {

@@ -339,7 +339,8 @@ export class LastValuesModel {
 
   private async finish(): Promise<void> {
     if (this.node.fault !== undefined) this.changeFault();
-    for (let quiet = 0; quiet < 3; quiet++) {
+    // Whoever has waited for the same goes on one a turn.
+    for (let quiet = 0; quiet < OPERATIONS; quiet++) {
       await turn();
       while ([this.node, ...this.others].some((node) => node.step(() => 0))) {
         await turn();

@@ -190,6 +190,21 @@ describe('a snapshot', () => {
     expect(node.reads).toEqual(['dev/1']);
   });
 
+  test('is sent to one client a turn where many have waited for the same', async () => {
+    pushElsewhere('1');
+    const covers = Array.from({ length: 20 }, () => coverage.coverKeys([asking('1')]));
+    let readyCount = 0;
+    for (const { ready } of covers) void ready?.then(() => (readyCount += 1));
+    const counts: number[] = [];
+    while (readyCount < covers.length) {
+      node.step(() => 0);
+      await turn();
+      counts.push(readyCount - counts.reduce((sum, count) => sum + count, 0));
+    }
+    expect(Math.max(...counts)).toBeLessThanOrEqual(2);
+    for (const { release } of covers) release();
+  });
+
   test('of a key that is covered is there at once', async () => {
     pushElsewhere('1');
     await connect(asking('1'));
