@@ -2,9 +2,6 @@ import cluster from 'node:cluster';
 import { ConsoleLogger, Logger } from '@nestjs/common';
 import { type Environment, EnvironmentError, pushOptionsOf } from './app/environment.js';
 import { readEnvironment } from './app/environment.reader.js';
-import { startNode } from './app/node.js';
-import { startWorker, workerLogger } from './app/worker.js';
-import { Workers } from './app/workers.js';
 import { resolvePushOptions } from './push.options.js';
 
 const logger = new Logger('Node');
@@ -12,8 +9,10 @@ const logger = new Logger('Node');
 /** Beyond what a worker may take to end. */
 const STOP_RESERVE_MS = 5000;
 
+/** What serves is loaded where it is: the primary process lets others serve. */
 async function start(): Promise<void> {
   if (cluster.isWorker) {
+    const { startWorker, workerLogger } = await import('./app/worker.js');
     const ownLogger = workerLogger();
     Logger.overrideLogger(ownLogger);
     await startWorker(await readEnvironment(), ownLogger);
@@ -21,11 +20,13 @@ async function start(): Promise<void> {
   }
   const environment = await readEnvironment();
   if (environment.workerCount > 1) process.exit(await runWorkers(environment));
+  const { startNode } = await import('./app/node.js');
   await startNode(environment);
 }
 
 async function runWorkers(environment: Environment): Promise<number> {
   Logger.overrideLogger(new ConsoleLogger({ prefix: 'primary' }));
+  const { Workers } = await import('./app/workers.js');
   const { drainDelayMs, drainDeadlineMs } = resolvePushOptions(pushOptionsOf(environment));
   const workers = new Workers({
     count: environment.workerCount,

@@ -1,5 +1,8 @@
 import type { WorkerTexts } from './metrics/merged.exposition.js';
 
+/** Variable that numbers the worker, from 1; set by the primary process. */
+export const WORKER_NUMBER = 'PUSH_WORKER';
+
 /**
  * What the primary process tells a worker. `retire`: another one has taken over. `runTelemetry`: the demo's telemetry is its.
  * `tellMetrics`: its own are asked for. `metricsOfAll`: what it asked for.

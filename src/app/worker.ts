@@ -5,10 +5,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Environment } from './environment.js';
 import { WorkersExposition } from './metrics/workers.exposition.js';
 import { startNode } from './node.js';
-import type { WorkerOrder } from './worker.messages.js';
-
-/** Numbers the worker, from 1; set by the primary process. */
-export const WORKER_NUMBER = 'PUSH_WORKER';
+import { WORKER_NUMBER, type WorkerOrder } from './worker.messages.js';
 
 /** Whoever was accepted before has asked by then, also over TLS and from far away. */
 const SETTLE_MS = 2000;

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { Logger } from '@nestjs/common';
 import type { WorkerTexts } from './metrics/merged.exposition.js';
-import { WORKER_NUMBER } from './worker.js';
+import { WORKER_NUMBER } from './worker.messages.js';
 import { WorkerProcess } from './worker.process.js';
 
 export interface WorkersOptions {
