@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authenticator, type Handshake, type Principal, type PushModuleOptions } from '../../src/index.js';
 import { Control } from '../support/control.client.js';
 import { until, within } from '../support/deadline.js';
-import { gatewayOn, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
+import { gatewayOn, type Platform, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
 import { PING, rawFrame } from '../support/raw-frames.js';
 import {
   openSocket,
@@ -464,12 +464,26 @@ const ROWS: [string, [string, Row][]][] = [
   ['queries', queryRows],
 ];
 
+/** By platform and options, for all rows that want the same. */
+const places = new Map<string, Promise<{ gateway: TestGateway; control: Control }>>();
+
+async function startPlace(platform: Platform, options: PushModuleOptions) {
+  const gateway = await gatewayOn(platform).withOptions(options).startForAll();
+  return { gateway, control: await Control.on(gateway) };
+}
+
+function placeOf(platform: Platform, options: PushModuleOptions) {
+  const id = JSON.stringify([platform, options]);
+  const place = places.get(id) ?? startPlace(platform, options);
+  places.set(id, place);
+  return place;
+}
+
 describe.each(PLATFORMS)('hostile upgrades on %s', (platform) => {
   describe.each(ROWS)('%s', (_group, rows) => {
     test.each(rows)('%s', async (_what, row) => {
       const { status, error, options = {} } = row;
-      const gateway = await gatewayOn(platform).withOptions(options).start();
-      const control = await Control.on(gateway);
+      const { gateway, control } = await placeOf(platform, options);
       const answer = await rawUpgrade(gateway.port, onPort(row, gateway.port));
       const refusal = { statusCode: status, error, message: expect.any(String) };
       const isClosed = { headers: { connection: 'close' } };

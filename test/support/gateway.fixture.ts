@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach } from '@jest/globals';
+import { afterAll, afterEach } from '@jest/globals';
 import {
   type DynamicModule,
   type INestApplication,
@@ -28,9 +28,14 @@ type Application = INestApplication;
 class TestModule {}
 
 const running = new Set<TestGateway>();
+const shared = new Set<TestGateway>();
 
 afterEach(async () => {
   await Promise.all([...running].map((gateway) => gateway.close()));
+});
+
+afterAll(async () => {
+  await Promise.all([...shared].map((gateway) => gateway.close()));
 });
 
 /** Begins an application with PushModule: `await gatewayOn('express').withOptions({ … }).start()`. Ends with the test. */
@@ -91,6 +96,14 @@ export class GatewayBuilder {
   async start(): Promise<TestGateway> {
     const gateway = await this.create();
     await gateway.listen();
+    return gateway;
+  }
+
+  /** Ends with the last test of the file; each leaves it as it was. */
+  async startForAll(): Promise<TestGateway> {
+    const gateway = await this.start();
+    running.delete(gateway);
+    shared.add(gateway);
     return gateway;
   }
 
