@@ -1,6 +1,14 @@
+import { availableParallelism } from 'node:os';
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
+  globalSetup: '<rootDir>/test/support/programs.setup.js',
+  runner: '<rootDir>/test/support/quiet.runner.js',
+  // Most wait for most of their time.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
+  // What a file has loaded as ES modules stays in the memory of its process.
+  workerIdleMemoryLimit: '1GB',
   roots: ['<rootDir>/test'],
   testRegex: '\\.(spec|e2e-spec)\\.ts$',
   extensionsToTreatAsEsm: ['.ts'],

@@ -1,16 +1,12 @@
-import { describe, expect, test } from '@jest/globals';
-import { blockPage, chromium, isInstalled } from '../support/blocked-page.js';
+import { expect, test } from '@jest/globals';
+import { blockPage, chromium } from '../support/blocked-page.js';
+import { describeWith } from '../support/programs.js';
 
 const BLOCK_MS = 3000;
 /** The window of 64 KiB holds some 270 data, and some are on their way when the page wakes. */
 const MOST_STALE = 400;
-const isThere = isInstalled(chromium);
 
-if (!isThere) process.stderr.write(`\n!!! ${chromium.executable} is missing: NO BLOCKED PAGE IS TESTED !!!\n\n`);
-// In continuous integration a missing browser fails the test instead.
-const describeInBrowser = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
-
-describeInBrowser('a page that was blocked', () => {
+describeWith('chromium', 'a page that was blocked', () => {
   test('reads little that is old when it wakes, and goes on with what is new', async () => {
     const report = await blockPage(chromium, BLOCK_MS);
     expect(report.blockedMs).toBeGreaterThanOrEqual(BLOCK_MS);

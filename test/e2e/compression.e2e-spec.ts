@@ -12,7 +12,8 @@ import { createDatum, LONG_BYTES } from '../bench/datum.js';
 import { until, within } from '../support/deadline.js';
 import { gatewayOn, type Platform, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
 import type { PushClient } from '../support/push.client.js';
-import { hasPythonWebsockets, PythonClient } from '../support/python.js';
+import { describeWith } from '../support/programs.js';
+import { PythonClient } from '../support/python.js';
 import { openSocket, readUntil, upgradeBytes } from '../support/raw-upgrade.js';
 
 const THRESHOLD_BYTES = 256;
@@ -129,7 +130,7 @@ describe('compressed messages in undici', () => {
   );
 });
 
-describe("compressed messages in Debian's python3-websockets", () => {
+describeWith('python3-websockets', "compressed messages in Debian's python3-websockets", () => {
   class PythonReceiver implements Receiver {
     constructor(private readonly client: PythonClient) {}
 
@@ -143,18 +144,11 @@ describe("compressed messages in Debian's python3-websockets", () => {
     }
   }
 
-  if (hasPythonWebsockets()) {
-    expectToInflate(async (gateway, format) => {
-      const client = PythonClient.connect(gateway.url(PATH), subprotocolsOf(format));
-      await client.next();
-      return new PythonReceiver(client);
-    });
-  } else {
-    test('is installed where everything has to be tested', () => {
-      process.stderr.write('NOT TESTED: python3-websockets is missing (apt-get install python3-websockets)\n');
-      expect(process.env['CI']).not.toBe('true');
-    });
-  }
+  expectToInflate(async (gateway, format) => {
+    const client = PythonClient.connect(gateway.url(PATH), subprotocolsOf(format));
+    await client.next();
+    return new PythonReceiver(client);
+  });
 });
 
 /** A connection without any library: what the server answered, and the frames as they are. */

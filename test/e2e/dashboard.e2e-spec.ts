@@ -9,14 +9,15 @@ import { AlarmRegistry } from '../../src/registry/alarm.registry.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
 import { HostSampler } from '../../src/app/demo/host.sampler.js';
 import { createTestApp, startNode, TestNode } from '../app/node.fixture.js';
-import { describeInBrowser, launchChromium } from '../support/chromium.js';
+import { launchChromium } from '../support/chromium.js';
+import { describeWith } from '../support/programs.js';
 
 /** Of the server's listening line: by then a chart has moved. */
 const MOVING_WITHIN_MS = 5000;
 // Expressions of the page, as text: the tests themselves know no DOM.
 const HAS_CHANGED = `(before) => document.querySelector('#chart-cpu canvas').toDataURL() !== before`;
 
-describeInBrowser('the dashboard in a browser', () => {
+describeWith('chromium', 'the dashboard in a browser', () => {
   let browser: Browser;
   let context: BrowserContext;
   let node: TestNode;
@@ -143,7 +144,7 @@ describeInBrowser('the dashboard in a browser', () => {
   });
 });
 
-describeInBrowser('the alarms of the dashboard, after a reload and after a restart of the server', () => {
+describeWith('chromium', 'the alarms of the dashboard, after a reload and after a restart of the server', () => {
   const SHOWN_WITHIN_MS = 15_000;
   const MESSAGES = `[...document.querySelectorAll('#alarms .message')].map((place) => place.textContent)`;
   const NO_STORAGE = `Object.defineProperty(window, 'localStorage', { get() { throw new Error('no storage'); } })`;

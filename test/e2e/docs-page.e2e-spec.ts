@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { startNode } from '../app/node.fixture.js';
-import { describeInBrowser, launchChromium } from '../support/chromium.js';
+import { launchChromium } from '../support/chromium.js';
+import { describeWith } from '../support/programs.js';
 
-describeInBrowser('the page of the HTTP routes in a browser', () => {
+describeWith('chromium', 'the page of the HTTP routes in a browser', () => {
   let browser: Browser;
 
   beforeAll(async () => {

@@ -3,7 +3,7 @@ import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { JwtAuthenticator } from '../../src/index.js';
 import { type CloseCode, CloseCodes } from '../../src/protocol/close-codes.js';
@@ -14,7 +14,8 @@ import { until, untilAsync, within } from '../support/deadline.js';
 import { codeBlocks, section, textOf } from '../support/documents.js';
 import { gatewayOn, type TestGateway } from '../support/gateway.fixture.js';
 import { LoggedProcess } from '../support/logged.process.js';
-import { hasPythonWebsockets, PYTHON } from '../support/python.js';
+import { describeWith } from '../support/programs.js';
+import { PYTHON } from '../support/python.js';
 import { RestartingGateway } from '../support/restarting.gateway.js';
 import { TEST_SECRET } from '../support/tokens.js';
 
@@ -231,11 +232,4 @@ function cases(): void {
   });
 }
 
-describe('the Python program of CLIENTS.md', () => {
-  if (hasPythonWebsockets()) cases();
-  else
-    test('runs where everything has to be tested', () => {
-      process.stderr.write('NOT TESTED: python3-websockets is missing (apt-get install python3-websockets)\n');
-      expect(process.env['CI']).not.toBe('true');
-    });
-});
+describeWith('python3-websockets', 'the Python program of CLIENTS.md', cases);

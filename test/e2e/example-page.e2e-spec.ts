@@ -1,18 +1,18 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
-import { freePort } from '../fault/free.port.js';
-import { describeInBrowser, launchChromium } from '../support/chromium.js';
+import { freePort } from '../support/free.port.js';
+import { launchChromium } from '../support/chromium.js';
+import { describeWith } from '../support/programs.js';
 import { CompiledApp } from '../support/compiled.app.js';
 import { DemoNode } from '../support/demo.node.js';
 import { LoggedProcess } from '../support/logged.process.js';
-import { Random, testSeed } from '../support/random.js';
 
 jest.setTimeout(90_000);
 /** A retry may wait for 15 s. */
 const BACK_WITHIN = { timeout: 30_000 };
 
-describeInBrowser('examples/page in a browser', () => {
+describeWith('chromium', 'examples/page in a browser', () => {
   let app: CompiledApp;
   let browser: Browser;
 
@@ -25,7 +25,7 @@ describeInBrowser('examples/page in a browser', () => {
   });
 
   async function open(node: DemoNode): Promise<{ page: Page; complaints: string[] }> {
-    const port = await freePort(new Random(testSeed()));
+    const port = await freePort();
     const program = join(app.folder, 'examples/page/serve.js');
     const server = LoggedProcess.node(program, app.folder, { PORT: String(port) }, [node.base]);
     await server.logged(/^the page is on/);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:https';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -11,7 +11,9 @@ import { PUSH_V1, type PushModuleOptions, PushOptions } from '../../src/index.js
 import { startNode } from '../app/node.fixture.js';
 import { Child } from '../support/child.js';
 import { until, within } from '../support/deadline.js';
+import { freePort } from '../support/free.port.js';
 import { gatewayOn, type TestGateway } from '../support/gateway.fixture.js';
+import { describeWith } from '../support/programs.js';
 import { PushClient } from '../support/push.client.js';
 import { TEST_CERTIFICATE } from '../support/tls.certificate.js';
 
@@ -40,15 +42,6 @@ function replaced(text: string, replacements: Readonly<Record<string, string>>):
     expect([from, result.split(from).length - 1]).toEqual([from, 1]);
     return result.replace(from, to);
   }, text);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function accepts(port: number): Promise<boolean> {
@@ -83,15 +76,7 @@ const throughNginx = (headers: Readonly<Record<string, string>> = {}): ClientOpt
   headers: { Host: PUBLIC_HOST, ...headers },
 });
 
-describe('behind nginx, as OPERATIONS.md says', () => {
-  if (!existsSync(NGINX)) {
-    test('is installed where everything has to be tested', () => {
-      process.stderr.write('NOT TESTED: nginx is missing (apt-get install nginx-light)\n');
-      expect(process.env['CI']).not.toBe('true');
-    });
-    return;
-  }
-
+describeWith('nginx', 'behind nginx, as OPERATIONS.md says', () => {
   const { snippet, trustProxy } = documented();
   const clients = new Set<PushClient>();
   let folder = '';

@@ -3,7 +3,8 @@ import { WebSocket as UndiciWebSocket } from 'undici';
 import { PUSH_V1 } from '../../src/index.js';
 import { until, within } from '../support/deadline.js';
 import { gatewayOn, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
-import { hasPythonWebsockets, PythonClient } from '../support/python.js';
+import { describeWith } from '../support/programs.js';
+import { PythonClient } from '../support/python.js';
 import { openSocket, readUntil, upgradeBytes } from '../support/raw-upgrade.js';
 
 const RAW_DATA_PATH = '/ws/rowdata/dev/1/%E5%AE%89';
@@ -144,7 +145,7 @@ describe("undici's WebSocket", () => {
   });
 });
 
-describe("Debian's python3-websockets", () => {
+describeWith('python3-websockets', "Debian's python3-websockets", () => {
   class PythonSide implements OtherClient {
     constructor(private readonly client: PythonClient) {}
 
@@ -166,17 +167,10 @@ describe("Debian's python3-websockets", () => {
     }
   }
 
-  if (hasPythonWebsockets()) {
-    expectToServe((url, subprotocols) => new PythonSide(PythonClient.connect(url, subprotocols)));
+  expectToServe((url, subprotocols) => new PythonSide(PythonClient.connect(url, subprotocols)));
 
-    test('a refused upgrade is told with its status', async () => {
-      const gateway = await gatewayOn('fastify').start();
-      expect(await PythonClient.connect(gateway.url('/ws/rowdata/a/*/u')).next()).toEqual({ refused: 400 });
-    });
-  } else {
-    test('is installed where everything has to be tested', () => {
-      process.stderr.write('NOT TESTED: python3-websockets is missing (apt-get install python3-websockets)\n');
-      expect(process.env['CI']).not.toBe('true');
-    });
-  }
+  test('a refused upgrade is told with its status', async () => {
+    const gateway = await gatewayOn('fastify').start();
+    expect(await PythonClient.connect(gateway.url('/ws/rowdata/a/*/u')).next()).toEqual({ refused: 400 });
+  });
 });

@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import {
-  CHROMIUM,
   launchChromium,
   OTHER_HOST,
   reportOf,
@@ -13,16 +11,11 @@ import {
   startPageServer,
   whenPage,
 } from '../support/client.page.js';
+import { describeWith } from '../support/programs.js';
 
 const RESTARTS = 20;
-const isThere = existsSync(CHROMIUM);
 
-if (!isThere)
-  process.stderr.write(`\n!!! ${CHROMIUM} is missing: THE CLIENT LIBRARY IS NOT TESTED IN A BROWSER !!!\n\n`);
-// In continuous integration a missing browser fails the tests instead.
-const describeInBrowser = isThere || process.env['CI'] === 'true' ? describe : describe.skip;
-
-describeInBrowser('the client library in Chromium', () => {
+describeWith('chromium', 'the client library in Chromium', () => {
   let browser: Browser;
   let folder: string;
 

@@ -16,10 +16,9 @@ import {
   sharedRawData,
   type WebSocketConstructor,
 } from '../../src/sdk/index.js';
-import { freePort } from '../fault/free.port.js';
+import { freePort } from '../support/free.port.js';
 import { turn, until, within } from '../support/deadline.js';
 import { gatewayOn, type Platform, type TestGateway } from '../support/gateway.fixture.js';
-import { Random, testSeed } from '../support/random.js';
 import { secondsFromNow, signToken, TEST_SECRET } from '../support/tokens.js';
 
 const KEY = { businessType: 'meter', businessId: 'm-7' };
@@ -77,7 +76,7 @@ class RestartingGateway {
   ) {}
 
   static async start(options: PushModuleOptions): Promise<RestartingGateway> {
-    const restarting = new RestartingGateway(await freePort(new Random(testSeed())), options);
+    const restarting = new RestartingGateway(await freePort(), options);
     await restarting.start();
     return restarting;
   }
@@ -429,7 +428,7 @@ test('a client that does not keep up is not run over: promises of listeners and 
 });
 
 test('a page of a server that is away says so, and comes back by itself', async () => {
-  const port = await freePort(new Random(testSeed()));
+  const port = await freePort();
   const connection = keep(
     connectRawData({ base: `http://127.0.0.1:${port}`, ...KEY, userName: 'ann', WebSocket: WsWebSocket, ...QUICK }),
   );

@@ -6,7 +6,7 @@ import { within } from '../support/deadline.js';
 import type { Random } from '../support/random.js';
 import { check, type CheckReport } from './checker.js';
 import { FaultProcess } from './fault.process.js';
-import { freePort } from './free.port.js';
+import { freePort } from '../support/free.port.js';
 import { Gateways } from './gateways.js';
 import type { ClientEvent, Profile, ProducerEvent } from './history.js';
 import { HistoryWriter, readHistory } from './history.file.js';
@@ -70,7 +70,7 @@ export class FaultRun {
     const folder = mkdtempSync(join(tmpdir(), 'push-gateway-fault-'));
     const { programs, alarmLogPath = join(folder, 'log'), maxUnacked = 100, gateway, nodes } = options;
     const ports: number[] = [];
-    while (ports.length < (nodes?.count ?? 1)) ports.push(await freePort(options.random));
+    while (ports.length < (nodes?.count ?? 1)) ports.push(await freePort());
     const place = nodes === undefined ? { alarmLogPath } : { redisUrl: nodes.redisUrl };
     const gateways = new Gateways(programs, ports, { ...place, maxUnacked, ...gateway });
     const run = new FaultRun(options, folder, gateways, maxUnacked);

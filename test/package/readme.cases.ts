@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { freePort } from '../fault/free.port.js';
-import { describeInBrowser, launchChromium } from '../support/chromium.js';
+import { freePort } from '../support/free.port.js';
+import { launchChromium } from '../support/chromium.js';
+import { describeWith } from '../support/programs.js';
 import { applicationsOf } from './applications.cases.js';
 import { FreshApplication, MODULES } from './fresh.application.js';
 import type { PackedLibrary } from './packed.library.js';
-import { Random, testSeed } from '../support/random.js';
 import { type Change, Readme } from './readme.js';
 
 const MAX_ADDED_LINES = 5;
@@ -62,13 +62,13 @@ export function readmeCases(libraryOf: () => PackedLibrary): void {
     expect(added((path) => path.startsWith('public/'))).toBeLessThanOrEqual(MAX_ADDED_LINES);
   });
 
-  describeInBrowser('in a browser', () => {
+  describeWith('chromium', 'in a browser', () => {
     let browser: Browser | undefined;
 
     afterEach(() => browser?.close());
 
     test('the page shows the first datum, and the next', async () => {
-      const url = await applicationOf('first datum').startOn(await freePort(new Random(testSeed())), 'dist/main.js');
+      const url = await applicationOf('first datum').startOn(await freePort(), 'dist/main.js');
       browser = await launchChromium();
       const page = await browser.newPage();
       const complaints: string[] = [];

@@ -4,7 +4,7 @@ import { clientModules } from './client.modules.js';
 import { until } from './deadline.js';
 import { RestartingGateway } from './restarting.gateway.js';
 
-export const CHROMIUM = '/usr/bin/chromium';
+const CHROMIUM = '/usr/bin/chromium';
 /** A name of this machine that no page takes for its own. */
 export const OTHER_HOST = 'push.test';
 

@@ -1,10 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '../fault/free.port.js';
+import { freePort } from './free.port.js';
 import type { CompiledApp } from './compiled.app.js';
 import { within } from './deadline.js';
 import { LoggedProcess } from './logged.process.js';
-import { Random, testSeed } from './random.js';
 
 const END_WITHIN_MS = 15_000;
 
@@ -17,7 +16,7 @@ export class DemoNode {
   ) {}
 
   static async start(app: CompiledApp): Promise<DemoNode> {
-    const port = await freePort(new Random(testSeed()));
+    const port = await freePort();
     return new DemoNode(app, port, await run(app, port));
   }
 

@@ -1,13 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Child } from './child.js';
 
 /** Debian's, which sees Debian's python3-websockets. */
 export const PYTHON = '/usr/bin/python3';
-
-export function hasPythonWebsockets(): boolean {
-  return spawnSync(PYTHON, ['-c', 'import websockets']).status === 0;
-}
 
 /** One connection of a Python client. */
 export class PythonClient {

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
-import { freePort } from '../fault/free.port.js';
+import { freePort } from './free.port.js';
 import { type GatewayBuilder, gatewayOn, type TestGateway } from './gateway.fixture.js';
-import { Random, testSeed } from './random.js';
 
 /** A gateway that goes and comes again on its port. Ends with the test. */
 export class RestartingGateway {
@@ -15,7 +14,7 @@ export class RestartingGateway {
 
   /** `prepare` is called for each start, with a builder whose gateway closes all clients at once. */
   static async start(prepare: (builder: GatewayBuilder) => GatewayBuilder): Promise<RestartingGateway> {
-    const restarting = new RestartingGateway(await freePort(new Random(testSeed())), prepare);
+    const restarting = new RestartingGateway(await freePort(), prepare);
     await restarting.start();
     return restarting;
   }

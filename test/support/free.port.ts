@@ -1,14 +1,16 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { Random } from '../support/random.js';
 
-/**
- * A port for a server that comes and goes: below those that the system gives to outgoing connections, or a client that
- * retries while nobody listens could be connected to itself.
- */
-export async function freePort(random: Random): Promise<number> {
+/** Below those that the system gives to outgoing connections, or a client that retries while nobody listens could be connected to itself. */
+const FIRST = 10_000;
+const PORTS_A_WORKER = 2500;
+const MAX_WORKERS = 8;
+
+/** A port for a server that comes and goes; processes of one test run never get the same. */
+export async function freePort(): Promise<number> {
+  const worker = Number(process.env['JEST_WORKER_ID'] ?? 1) % MAX_WORKERS;
   for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 10_000 + random.below(20_000);
+    const port = FIRST + worker * PORTS_A_WORKER + Math.floor(Math.random() * PORTS_A_WORKER);
     if (await isFree(port)) return port;
   }
   throw new Error('no free port was found');
