@@ -12,6 +12,7 @@ import { PUSH_V1, serverMessage } from '../../src/protocol/messages.js';
 import type { PushModuleOptions } from '../../src/push.options.js';
 import { until, untilAsync, within } from '../support/deadline.js';
 import { codeBlocks, section, textOf } from '../support/documents.js';
+import { freePort } from '../support/free.port.js';
 import { gatewayOn, type TestGateway } from '../support/gateway.fixture.js';
 import { LoggedProcess } from '../support/logged.process.js';
 import { describeWith } from '../support/programs.js';
@@ -26,6 +27,7 @@ const PLACE = 'place.txt';
 const [program = ''] = codeBlocks(section(textOf('docs/CLIENTS.md'), '### Python'), 'python');
 
 let folder: string;
+const scriptedServers = new Set<WebSocketServer>();
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'documented-clients-'));
@@ -33,6 +35,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  for (const server of scriptedServers) server.close();
+  scriptedServers.clear();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -64,11 +68,12 @@ async function delayOf(follower: LoggedProcess, reason: string): Promise<number>
 }
 
 /** A server that says what the test has it say: a gateway sends no mark and falls not silent to order. */
-async function scripted(onConnected: (socket: WebSocket) => void): Promise<{ port: number; close: () => void }> {
+async function scripted(onConnected: (socket: WebSocket) => void): Promise<{ port: number }> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', handleProtocols: () => PUSH_V1 });
+  scriptedServers.add(server);
   server.on('connection', onConnected);
   await once(server, 'listening');
-  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+  return { port: (server.address() as AddressInfo).port };
 }
 
 const READY = { clientId: 'c', cursor: 'epoch.0', resumed: false };
@@ -102,7 +107,6 @@ function cases(): void {
     expect(returned).toEqual(['{"event":"mark","data":{"n":57}}']);
     expect(await place()).toBe('epoch.1');
     await follower.logged(/^alarm 700 first$/);
-    server.close();
   });
 
   test('4. stores the id of each alarm and heartbeat, and goes on there', async () => {
@@ -212,9 +216,7 @@ function cases(): void {
   });
 
   test('8. tries again where nobody answers', async () => {
-    const server = await scripted(() => {});
-    server.close();
-    const follower = follow(server.port);
+    const follower = follow(await freePort());
     await follower.logged(/^no connection, again in/, 2);
     expect(follower.having(/^stopped/)).toEqual([]);
   });
@@ -228,7 +230,6 @@ function cases(): void {
     const follower = follow(server.port);
     await follower.logged(/^closed with 1006, again in/, 2);
     expect(connections).toBeGreaterThan(1);
-    server.close();
   });
 }
 

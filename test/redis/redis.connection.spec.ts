@@ -126,13 +126,16 @@ describeWithRedis('RedisConnection with Redis', () => {
   test('begins afresh where a connection was taken and nobody answers', async () => {
     const sockets: Socket[] = [];
     const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    const { port } = silent.address() as AddressInfo;
-    const opening = RedisConnection.open({ url: `redis://127.0.0.1:${port}`, prefix: 'p', openDeadlineMs: 7000 });
-    opening.catch(() => {});
-    await until(() => sockets.length === 2, 'a second connection', 7000);
-    await expect(opening).rejects.toThrow('not reached in time');
-    for (const socket of sockets) socket.destroy();
-    silent.close();
+    try {
+      await once(silent, 'listening');
+      const { port } = silent.address() as AddressInfo;
+      const opening = RedisConnection.open({ url: `redis://127.0.0.1:${port}`, prefix: 'p', openDeadlineMs: 7000 });
+      opening.catch(() => {});
+      await until(() => sockets.length === 2, 'a second connection', 7000);
+      await expect(opening).rejects.toThrow('not reached in time');
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
   });
 });
