@@ -8,18 +8,12 @@ import { RedisLogState } from '../../src/alarm-log/redis.log-state.js';
 import { RedisConnection } from '../../src/redis/redis.connection.js';
 import { until, within } from '../support/deadline.js';
 import { describeWithRedis, RedisServer, type RedisServerOptions } from '../support/redis.server.js';
+import { PLAIN_FIELDS } from '../support/alarm.fields.js';
 
 const RETENTION = { count: 100_000, hours: 168, bytes: 1024 * 1024 * 1024 };
 
 function alarmOf(n: number, eventId?: string, bytes = 0): NewAlarm {
-  const fields = {
-    businessId: '1',
-    businessType: undefined,
-    severity: undefined,
-    orgId: undefined,
-    conditionId: undefined,
-    active: undefined,
-  };
+  const fields = PLAIN_FIELDS;
   return { json: JSON.stringify({ n, ...(bytes > 0 ? { p: 'x'.repeat(bytes) } : {}) }), fields, eventId };
 }
 

@@ -3,17 +3,10 @@ import type { NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { type AppendOutcome, AppendQueue } from '../../src/alarm-log/redis.append-queue.js';
 import { AlarmNotAcceptedError } from '../../src/push.errors.js';
 import { within } from '../support/deadline.js';
+import { PLAIN_FIELDS } from '../support/alarm.fields.js';
 
 const DEADLINE_MS = 300;
-const FIELDS = {
-  businessId: '1',
-  businessType: undefined,
-  severity: undefined,
-  orgId: undefined,
-  conditionId: undefined,
-  active: undefined,
-};
-const ALARM: NewAlarm = { json: '{}', fields: FIELDS, eventId: undefined };
+const ALARM: NewAlarm = { json: '{}', fields: PLAIN_FIELDS, eventId: undefined };
 
 async function outcomeOf(append: Promise<unknown>): Promise<string> {
   try {

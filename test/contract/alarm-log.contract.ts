@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AlarmEntry, AlarmLog, NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { parseCursor, formatCursor } from '../../src/protocol/cursor.js';
 import { EventIdConflictError, InvalidPushError } from '../../src/push.errors.js';
+import { PLAIN_FIELDS } from '../support/alarm.fields.js';
 
 export interface AlarmLogOptions {
   readonly retention: { readonly count: number; readonly hours: number; readonly bytes: number };
@@ -569,14 +570,7 @@ export function describeAlarmLog(
 function alarmOf(n: number, eventId?: string): NewAlarm {
   return {
     json: JSON.stringify({ n }),
-    fields: {
-      businessId: '1',
-      businessType: undefined,
-      severity: undefined,
-      orgId: undefined,
-      conditionId: undefined,
-      active: undefined,
-    },
+    fields: PLAIN_FIELDS,
     eventId,
   };
 }

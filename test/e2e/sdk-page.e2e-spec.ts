@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import {
-  launchChromium,
+  launchBrowser,
   OTHER_HOST,
   reportOf,
   restartUnderTabs,
@@ -20,7 +20,7 @@ describeWith('chromium', 'the client library in Chromium', () => {
   let folder: string;
 
   beforeAll(async () => {
-    browser = await launchChromium();
+    browser = await launchBrowser();
   });
 
   afterAll(async () => {

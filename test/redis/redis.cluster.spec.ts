@@ -181,7 +181,7 @@ describeWithRedis('RedisCluster', () => {
   });
 
   test('what is refused is logged once and counted, and that it is taken again is logged', async () => {
-    await server.command('ACL', 'SETUSER', 'node', 'reset', 'on', '>secret', '~*', '&*', '+@all');
+    await server.addUser('*', ['+@all']);
     const url = server.url.replace('redis://', 'redis://node:secret@');
     const [first, second] = [await open({ url }, { probeIntervalMs: 50 }), await open()];
     await server.command('ACL', 'SETUSER', 'node', '-publish', '-hset');
@@ -229,17 +229,7 @@ describeWithRedis('RedisCluster', () => {
     // Whatever it names for one part or another: a code that begins with a right.
     const rights = [...operations.matchAll(/`(\+[a-z@][^`]*)`/g)].flatMap(([, named = '']) => named.split(/\s+/));
     expect(rights.length).toBeGreaterThan(20);
-    const answer = await server.command(
-      'ACL',
-      'SETUSER',
-      'node',
-      'reset',
-      'on',
-      '>secret',
-      `~{${prefix}}:*`,
-      '&*',
-      ...rights,
-    );
+    const answer = await server.addUser(`{${prefix}}:*`, rights);
     expect(answer).toContain('+OK');
     const url = server.url.replace('redis://', 'redis://node:secret@');
     const [first, second] = [await open({ url }), await open({ url })];

@@ -330,17 +330,7 @@ describeWithRedis('last values in Redis', () => {
     test('needs no more rights than the documentation names', async () => {
       const names = /\*\*Rights\*\* of Redis' user[^:]*:\*`: `(\+evalsha [^`]*)`/.exec(operations)?.[1] ?? '';
       const rights = [...names.split(/\s+/), '+publish', '+@connection'];
-      await server.command(
-        'ACL',
-        'SETUSER',
-        'node',
-        'reset',
-        'on',
-        '>secret',
-        `~{values${prefixCount}}:*`,
-        '&*',
-        ...rights,
-      );
+      await server.addUser(`{values${prefixCount}}:*`, rights);
       const writer = await node(2, server.url.replace('//', '//node:secret@'));
       await writer.push(['a 1', 'b 1', 'a 2']);
       await writer.push([`b ${'x'.repeat(MAX_STORED_VALUE_BYTES)}`]);

@@ -32,6 +32,7 @@ import { DurableSubscriptions } from '../../src/registry/durable.subscriptions.j
 import { createConnections } from '../gateway/connections.fixture.js';
 import { Session } from '../../src/registry/sessions.js';
 import { MemorySink } from '../support/memory.sink.js';
+import { PLAIN_FIELDS } from '../support/alarm.fields.js';
 
 const RETENTION = { count: 10_000, hours: 168, bytes: 1024 * 1024 * 1024 };
 
@@ -40,15 +41,7 @@ export function newAlarm(n: number, fields: Partial<AlarmFields> = {}, bytes = 0
   const json = JSON.stringify({ n, filling: '' });
   return {
     json: json.replace('""', `"${'x'.repeat(Math.max(0, bytes - json.length))}"`),
-    fields: {
-      businessId: '1',
-      businessType: undefined,
-      severity: undefined,
-      orgId: undefined,
-      conditionId: undefined,
-      active: undefined,
-      ...fields,
-    },
+    fields: { ...PLAIN_FIELDS, ...fields },
     eventId: undefined,
   };
 }

@@ -6,6 +6,7 @@ import type { AlarmEntry, NewAlarm } from '../../src/alarm-log/alarm-log.js';
 import { MemoryAlarmLog } from '../../src/alarm-log/memory.alarm-log.js';
 import type { MemorySink } from '../support/memory.sink.js';
 import { AlarmSide } from './alarm.fixture.js';
+import { PLAIN_FIELDS } from '../support/alarm.fields.js';
 
 const RETENTION = { count: 10_000, hours: 168, bytes: 1024 * 1024 * 1024 };
 
@@ -42,14 +43,7 @@ afterEach(() => {
 
 const alarmOf = (n: number): NewAlarm => ({
   json: JSON.stringify({ n }),
-  fields: {
-    businessId: '1',
-    businessType: undefined,
-    severity: undefined,
-    orgId: undefined,
-    conditionId: undefined,
-    active: undefined,
-  },
+  fields: PLAIN_FIELDS,
   eventId: undefined,
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { launchChromium, restartUnderTabs } from '../support/client.page.js';
+import { launchBrowser, restartUnderTabs } from '../support/client.page.js';
 
 const RESTARTS = 100;
 
@@ -12,7 +12,7 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'client-page-'));
-  browser = await launchChromium();
+  browser = await launchBrowser();
 });
 
 afterAll(async () => {

@@ -1,3 +1,4 @@
+import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.program.js';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -117,19 +118,8 @@ export interface Browser {
 
 export const chromium: Browser = {
   name: 'Chromium',
-  executable: '/usr/bin/chromium',
-  parameters: (profile, url) => [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    `--user-data-dir=${profile}`,
-    url,
-  ],
+  executable: CHROMIUM,
+  parameters: (profile, url) => ['--headless', ...CHROMIUM_ARGUMENTS, `--user-data-dir=${profile}`, url],
   files: {},
 };
 

@@ -1,10 +1,10 @@
 import { Controller, Get, Header, NotFoundException, Param } from '@nestjs/common';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { launchChromium } from './chromium.js';
 import { clientModules } from './client.modules.js';
 import { until } from './deadline.js';
 import { RestartingGateway } from './restarting.gateway.js';
 
-const CHROMIUM = '/usr/bin/chromium';
 /** A name of this machine that no page takes for its own. */
 export const OTHER_HOST = 'push.test';
 
@@ -79,20 +79,9 @@ export async function whenPage(page: Page, condition: string): Promise<void> {
   await page.waitForFunction(condition, undefined, { timeout: 15_000 });
 }
 
-export function launchChromium(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      `--host-resolver-rules=MAP ${OTHER_HOST} 127.0.0.1`,
-    ],
-  });
+/** Chromium that finds this machine by {@link OTHER_HOST} too. */
+export function launchBrowser(): Promise<Browser> {
+  return launchChromium(`--host-resolver-rules=MAP ${OTHER_HOST} 127.0.0.1`);
 }
 
 export function startPageServer(alarmLogPath: string): Promise<RestartingGateway> {

@@ -102,6 +102,11 @@ export class RedisServer {
     }
   }
 
+  /** A user of the name `node` and the password `secret`, with these rights on these keys and all channels; gives the reply. */
+  async addUser(keys: string, rights: readonly string[]): Promise<string> {
+    return this.command('ACL', 'SETUSER', 'node', 'reset', 'on', '>secret', `~${keys}`, '&*', ...rights);
+  }
+
   /** Ends it and removes its files. */
   async stop(): Promise<void> {
     await this.kill();
