@@ -11,9 +11,9 @@ export interface PublisherOptions {
   /** In the place of PUBLISH. */
   readonly publish?: PublishMessage | undefined;
   readonly nodeId: string;
-  /** Budget of what was published and not answered yet, in bytes. Default 1 MiB. */
+  /** Budget of what was published and not answered yet, in UTF-16 units, which are bytes where it is ASCII. Default 1 Mi. */
   readonly maxInFlightBytes?: number | undefined;
-  /** Budget of what waits for that, in bytes. Default 16 MiB. */
+  /** Budget of what waits for that, in the same. Default 16 Mi. */
   readonly maxWaitingBytes?: number | undefined;
   readonly onError: (message: string) => void;
 }
@@ -62,7 +62,7 @@ export class RedisPublisher {
     return this.outgoing.droppedCount + this.lostCount;
   }
 
-  /** Bytes that wait, and bytes that are on their way. */
+  /** What waits and what is on its way, about. */
   get pendingBytes(): number {
     return this.outgoing.byteLength + this.inFlightBytes;
   }
