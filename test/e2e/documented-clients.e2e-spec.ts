@@ -124,8 +124,9 @@ function cases(): void {
 
     await server.stop();
     await server.start();
-    await push(server.current, 'two');
+    const second = await push(server.current, 'two');
     await follower.logged(/^alarm 700 two$/);
+    await untilAsync(async () => (await place()) === second, 'the place of the second is stored');
     follower.kill('SIGKILL');
     await follower.exited;
     await push(server.current, 'three');
