@@ -156,7 +156,11 @@ export class Link {
     // A close follows, and says more.
     socket.addEventListener('error', () => {});
     socket.addEventListener('message', ({ data }) => {
-      if (socket !== this.#socket) return;
+      if (socket !== this.#socket) {
+        // React Native on Android cannot close one that still connects.
+        socket.close();
+        return;
+      }
       this.#lastHeardAtMs = Date.now();
       if (typeof data === 'string') this.#owner.received(data);
     });

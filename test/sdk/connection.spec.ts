@@ -123,6 +123,16 @@ describe('its states', () => {
     expect([connection.state, connection.clientId]).toEqual(['open', 'second']);
   });
 
+  test('one that was given up while it connected and opens all the same is closed: React Native cannot do it before', async () => {
+    await connect({ connectTimeoutMs: 3000 });
+    const first = network.last;
+    await jest.advanceTimersByTimeAsync(3000);
+    // On Android a close that comes too early is lost.
+    first.closedWith = undefined;
+    first.greet();
+    expect([connection.state, first.closedWith]).toEqual(['waiting', { code: undefined }]);
+  });
+
   test('without an address, or without a WebSocket, it says so at once', () => {
     const options = { businessType: 'meter', businessId: '7', userName: 'ann', WebSocket: network.WebSocket };
     expect(() => connectRawData(options)).toThrow(/give a "url" or "base"/);
