@@ -5,6 +5,7 @@ import type { Ask, ConnectionEvents, ConnectionState, PushMessage, StateChange }
 import { Link } from './link.js';
 import type { ConnectionOptions } from './options.js';
 import type { PushClientError } from './push-client.error.js';
+import { ASYNC_ITERATOR } from './surroundings.js';
 import { TokenRefresh } from './token.refresh.js';
 
 /** Complete by its type. What is not in it is the application's, or a later server's. */
@@ -90,7 +91,7 @@ export abstract class PushConnection<Events extends ConnectionEvents, T> impleme
    * A loop over what comes from now on. The server is told what the loop has dealt with, so it does not run ahead of it.
    * `close()` ends it; where the server stops the connection, it throws the PushClientError.
    */
-  [Symbol.asyncIterator](): AsyncGenerator<T, undefined> {
+  [ASYNC_ITERATOR](): AsyncGenerator<T, undefined> {
     return this.delivery.stream();
   }
 

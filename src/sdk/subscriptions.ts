@@ -125,7 +125,7 @@ export class Subscriptions {
     const parts = partsOf(operation.keys);
     const result: KeysResult = { keys: [], refused: [] };
     if (parts.length === 0) operation.onDone(result);
-    for (const keys of parts) this.#unsent.push({ operation, keys, result, isLast: keys === parts.at(-1) });
+    for (const keys of parts) this.#unsent.push({ operation, keys, result, isLast: keys === parts[parts.length - 1] });
     this.#sendNext();
   }
 

@@ -38,6 +38,9 @@ interface Surroundings extends Partial<EventSource> {
 /** Everything that differs between a browser, Node and React Native: what is not there is undefined. */
 export const surroundings = globalThis as unknown as Surroundings;
 
+/** Where a loop looks for its iterator. Hermes long had no such symbol: there Babel's loops look for this name. */
+export const ASYNC_ITERATOR: typeof Symbol.asyncIterator = Symbol.asyncIterator ?? '@@asyncIterator';
+
 /** Longer timers fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 const LOOPBACK = /^wss?:\/\/(localhost|127\.|\[::1])/;
