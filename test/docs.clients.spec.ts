@@ -93,7 +93,7 @@ describe('what CLIENTS.md and README.md show of the library', () => {
     ...codeBlocks(clients, 'js').map((text): [string, string] => ['CLIENTS.md', text]),
     ...codeBlocks(section(readme, '## The client library'), 'js').map((text): [string, string] => ['README.md', text]),
   ];
-  /** Of the applications in the examples. */
+  /** Of the applications in the examples, and of React Native. */
   const SURROUNDINGS = `
     declare const show: (text: string) => void;
     declare const draw: (text: string) => Promise<void>;
@@ -102,6 +102,11 @@ describe('what CLIENTS.md and README.md show of the library', () => {
       loadPlace(): Promise<string | undefined>;
       savePlace(place: string): Promise<void>;
     };
+    declare const AsyncStorage: {
+      getItem(key: string): Promise<string | null>;
+      setItem(key: string, value: string): Promise<void>;
+    };
+    declare const AppState: { addEventListener(type: 'change', listener: (state: string) => void): unknown };
   `;
 
   test('is there', () => expect(shown.length).toBeGreaterThan(8));
