@@ -17,16 +17,21 @@ const PING = pingFrame('');
  */
 @Injectable()
 export class Heartbeat implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly roundMs: number;
   private timer: NodeJS.Timeout | undefined;
+  private lastRoundAtMs = 0;
 
   constructor(
     private readonly options: PushOptions,
     private readonly rawDataRegistry: RawDataRegistry,
     private readonly alarmRegistry: AlarmRegistry,
-  ) {}
+  ) {
+    this.roundMs = options.heartbeatIntervalMs / ROUNDS_AN_INTERVAL;
+  }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.beat(performance.now()), this.options.heartbeatIntervalMs / ROUNDS_AN_INTERVAL);
+    this.lastRoundAtMs = performance.now();
+    this.timer = setInterval(() => this.beat(performance.now()), this.roundMs);
     this.timer.unref();
   }
 
@@ -35,9 +40,18 @@ export class Heartbeat implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private beat(nowMs: number): void {
+    this.excuseStandstill(nowMs);
     const heartbeat = Frame.text(serverMessage('heartbeat', {}));
     for (const client of this.rawDataRegistry.all()) this.beatClient(client, nowMs, () => client.offer(heartbeat));
     for (const client of this.alarmRegistry.all()) this.beatClient(client, nowMs, () => client.offerHeartbeat());
+  }
+
+  /** Where this process stood still, what clients said meanwhile has yet to be read: the time is nobody's silence. */
+  private excuseStandstill(nowMs: number): void {
+    const lateMs = nowMs - this.lastRoundAtMs - this.roundMs;
+    this.lastRoundAtMs = nowMs;
+    if (lateMs < this.roundMs) return;
+    for (const client of [...this.rawDataRegistry.all(), ...this.alarmRegistry.all()]) client.lastPongAtMs += lateMs;
   }
 
   private beatClient(client: Client, nowMs: number, offerHeartbeat: () => void): void {

@@ -29,6 +29,7 @@ beforeEach(() => {
 afterEach(() => {
   heartbeat.onApplicationShutdown();
   alarmSide.close();
+  jest.restoreAllMocks();
   jest.useRealTimers();
   Logger.overrideLogger(['log', 'error', 'warn', 'debug', 'verbose', 'fatal']);
 });
@@ -76,6 +77,18 @@ describe('the heartbeat', () => {
     expect(sink.isTerminated).toBe(false);
     jest.advanceTimersByTime(INTERVAL_MS / 5 + 1);
     expect(sink.isTerminated).toBe(true);
+  });
+
+  test('a process that stood still takes nobody for silent whose pong it has not read yet', () => {
+    const { client, sink } = connectRawData(WireFormat.plain);
+    const { sink: dead } = connectAlarms(WireFormat.plain);
+    live(client, INTERVAL_MS);
+    const clock = performance.now.bind(performance);
+    jest.spyOn(performance, 'now').mockImplementation(() => clock() + 10 * TIMEOUT_MS);
+    jest.advanceTimersByTime(INTERVAL_MS / 5);
+    expect(sink.isTerminated).toBe(false);
+    live(client, TIMEOUT_MS);
+    expect([sink.isTerminated, dead.isTerminated]).toEqual([false, true]);
   });
 
   test('a client that reads no data, but answers pings, lives', () => {
