@@ -4,7 +4,7 @@ import { PUSH_V1 } from '../../src/protocol/messages.js';
 interface Message {
   readonly event: string;
   readonly id?: string;
-  readonly data: { readonly n?: number; readonly retryAfterMs?: number };
+  readonly data: { readonly n?: number; readonly retryAfterMs?: number; readonly cursor?: string };
 }
 
 const FIRST_DELAY_MS = 1000;
@@ -68,6 +68,8 @@ export class RoamingClient {
       return;
     }
     if (message.event === 'drain') this.retryAtMs = performance.now() + (message.data.retryAfterMs ?? 0);
+    // Whoever is closed before the first alarm goes on where the connection began.
+    if (message.event === 'ready') this.lastId ??= message.data.cursor;
     if (message.id !== undefined) this.lastId = message.id;
     const n = this.isTwoWay ? message.data.n : message.n;
     if (n !== undefined) this.heard.push(n);
