@@ -120,6 +120,8 @@ export async function restartUnderTabs(
     pushed += ALARMS_A_BURST;
   };
   for (let restart = 0; restart < restarts; restart++) {
+    // A page may not know yet that the connection is gone which it calls open.
+    await until(() => server.current.alarms.count() === tabs.length, 'both tabs are connected', 15_000);
     await both(`page.state === 'open'`);
     await push();
     if (restart % 2 === 0) await both(`page.shown.length >= ${pushed}`);
