@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidPushError, type PushRawDataOptions } from '../../src/index.js';
-import { turn } from '../support/deadline.js';
+import { turn, until } from '../support/deadline.js';
 import { gatewayOn, PLATFORMS, type TestGateway } from '../support/gateway.fixture.js';
 import type { PushClient } from '../support/push.client.js';
 
@@ -271,6 +271,7 @@ describe.each(PLATFORMS)('key filtering on %s', (platform) => {
       const client = await gateway.connectPushV1('/ws/rowdata/dev/1/ann');
       await client.ask('subscribe', { keys: [...subscription('dev', '*').keys, ...subscription('meter', '7').keys] });
       await client.close();
+      await until(() => gateway.rawData.count() === 0, 'it is gone');
       for (const businessId of ['1', '7', undefined]) {
         for (const businessType of ['dev', 'meter']) {
           expect(gateway.push.pushRawData({ businessType, businessId })).toEqual({ matched: 0 });

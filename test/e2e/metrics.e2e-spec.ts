@@ -84,10 +84,12 @@ describe('GET /metrics', () => {
       await client.close(4000 + n, `reason-${n}`);
       await rawUpgrade(node.port, { path: `/ws/rowdata/type-${n}/${'x'.repeat(200)}/user-${n}?lastEventId=${n}` });
     };
+    const allGone = () => until(() => node.app.get(RawDataRegistry, { strict: false }).count() === 0, 'all are gone');
     await visit(1);
+    await allGone();
     const first = await scrape(node);
     for (let n = 2; n < 30; n++) await visit(n);
-    await until(() => node.app.get(RawDataRegistry, { strict: false }).count() === 0, 'all are gone');
+    await allGone();
     const last = await scrape(node);
     const [before, after] = [first, last].map(({ samples }) =>
       samples.map(({ name, labels }) => JSON.stringify([name, labels])),
