@@ -243,6 +243,7 @@ describeWithRedis('PUSH_WORKERS', () => {
     await writeFile(env, 'PUSH_MAX_CONNECTIONS=many\n');
     node.process.kill('SIGHUP');
     await node.process.logged(/^\[primary\].*the new worker 1 did not start: those that run go on as they are/);
+    await node.process.logged(/^\[worker 1\].*cannot start/);
     expect(node.process.having(/^\[worker 1\].*cannot start/)).toHaveLength(1);
     expect(before.map(isAlive)).toEqual([true, true]);
 
