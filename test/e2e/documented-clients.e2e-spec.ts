@@ -182,10 +182,11 @@ function cases(): void {
   );
 
   test('7. begins with the longest delay after 4429', async () => {
-    const gateway = await start();
     const delays: number[] = [];
     // A random part of 15 s is under 1 s four times in a row once in 50,000 runs.
     while (delays.length < 4 && Math.max(...delays) < 1) {
+      // One of its own: the follower before may have come back until it was ended.
+      const gateway = await start();
       const follower = follow(gateway.port);
       gateway.alarms.disconnect(await connected(gateway), CloseCodes.flood.code, CloseCodes.flood.reason);
       delays.push(await delayOf(follower, 'closed with 4429'));

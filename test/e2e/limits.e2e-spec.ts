@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authenticator, type Handshake, type Principal } from '../../src/index.js';
-import { until, within } from '../support/deadline.js';
+import { until, untilAsync, within } from '../support/deadline.js';
 import { gatewayOn, PLATFORMS } from '../support/gateway.fixture.js';
 import { LogCapture } from '../support/log.capture.js';
-import { openSocket, rawGet, rawUpgrade, readUntil, upgradeBytes } from '../support/raw-upgrade.js';
+import { type HttpAnswer, openSocket, rawGet, rawUpgrade, readUntil, upgradeBytes } from '../support/raw-upgrade.js';
 
 const PATHS = ['/ws/rowdata/dev/1/ann', '/ws/alarm'];
 const [RAW_DATA_PATH = ''] = PATHS;
@@ -81,9 +81,14 @@ describe.each(PLATFORMS)('limits on %s', (platform) => {
     }
     statuses.push((await rawUpgrade(gateway.port, { path: RAW_DATA_PATH })).status);
     expect(statuses).toEqual([426, 400, 426, 101]);
-    const answer = await rawUpgrade(gateway.port, { path: RAW_DATA_PATH });
+    // Whoever took a second for these has room for another one.
+    let answer: HttpAnswer | undefined;
+    await untilAsync(async () => {
+      answer = await rawUpgrade(gateway.port, { path: RAW_DATA_PATH });
+      return answer.status !== 101;
+    }, 'one too many');
     expect(answer).toMatchObject({ status: 429, json: { statusCode: 429, error: 'rateLimit' } });
-    expect(answer.headers['retry-after']).toBe('5');
+    expect(answer?.headers['retry-after']).toBe('5');
     // What is not ours is not counted.
     expect((await rawUpgrade(gateway.port, { path: '/nowhere' })).status).toBe(404);
     await until(() => gateway.placesTaken === 0, 'no place is taken');
