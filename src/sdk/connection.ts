@@ -65,8 +65,12 @@ export abstract class PushConnection<Events extends ConnectionEvents, T> impleme
   /**
    * Calls the listener at each such event, until what is returned is called. A promise that a listener returns is waited
    * for before the server is told that this client has read so far, and before an alarm's place is stored.
+   *
+   * The events that all connections have are a signature of their own, so that it can be called on a union of connections.
    */
-  on<E extends keyof Events & string>(event: E, listener: Listener<Events[E]>): () => void {
+  on<E extends keyof ConnectionEvents>(event: E, listener: Listener<ConnectionEvents[E]>): () => void;
+  on<E extends keyof Events & string>(event: E, listener: Listener<Events[E]>): () => void;
+  on(event: string, listener: (...parameters: never[]) => unknown): () => void {
     return this.delivery.listeners.on(event, listener);
   }
 

@@ -1,6 +1,14 @@
 // Not run: it says that the types are those that an application needs.
 import { WebSocket } from 'ws';
-import { connectAlarms, connectRawData, PushClientError, sharedRawData } from '../../src/sdk/index.js';
+import {
+  connectAlarms,
+  type ConnectionEvents,
+  type ConnectionState,
+  connectRawData,
+  PushClientError,
+  type PushConnection,
+  sharedRawData,
+} from '../../src/sdk/index.js';
 
 interface Reading {
   businessType: string;
@@ -44,8 +52,17 @@ export async function consume(): Promise<void> {
   alarms.on('error', (error) => error instanceof PushClientError && error.fault);
   for await (const { id, data } of alarms) alarms.ack({ id: id + data.door });
 
+  for (const connection of [rawData, alarms]) connection.on('state', ({ state }) => state satisfies ConnectionState);
+  showState(rawData);
+  showState(alarms);
+
   sharedRawData<Reading>({ url: '/ws/rowdata/a/b/c' }).watch(
     { businessType: 'a', businessId: 'b' },
     ({ value }) => value,
   );
+}
+
+/** A component that does not care what is pushed. */
+function showState(connection: PushConnection<ConnectionEvents, unknown>): void {
+  connection.on('state', ({ state, previous }) => `${previous} ${state}`);
 }
