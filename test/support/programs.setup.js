@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 
 /** What some tests need, and whether this machine has it. */
 const PROGRAMS = {
-  'redis-server': () => spawnSync('redis-server', ['--version']).status === 0,
+  'redis-server': () => spawnSync(process.env.REDIS_SERVER ?? 'redis-server', ['--version']).status === 0,
   chromium: () => existsSync('/usr/bin/chromium'),
   nginx: () => existsSync('/usr/sbin/nginx'),
   'python3-websockets': () => spawnSync('/usr/bin/python3', ['-c', 'import websockets']).status === 0,

@@ -7,6 +7,9 @@ import { join } from 'node:path';
 import { within } from './deadline.js';
 import { freePort } from './free.port.js';
 
+/** Another one by `REDIS_SERVER`, as test/support/programs.setup.js looks for it. */
+const PROGRAM = process.env['REDIS_SERVER'] ?? 'redis-server';
+
 const running = new Set<RedisServer>();
 
 export interface RedisServerOptions {
@@ -49,7 +52,7 @@ export class RedisServer {
   /** Starts it again with the files that it left; resolves when it answers. */
   async restart(): Promise<void> {
     const settings = Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, value]);
-    const started = spawn('redis-server', ['--port', String(this.port), '--dir', this.folder, ...settings], {
+    const started = spawn(PROGRAM, ['--port', String(this.port), '--dir', this.folder, ...settings], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     this.process = started;
@@ -131,7 +134,7 @@ export class RedisServer {
     for (;;) {
       const answer = await this.command('PING').catch(() => '');
       if (answer.startsWith('+PONG')) return;
-      if (this.process?.exitCode !== null && this.process !== undefined) throw new Error('redis-server ended at once');
+      if (this.process?.exitCode !== null && this.process !== undefined) throw new Error(`${PROGRAM} ended at once`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
