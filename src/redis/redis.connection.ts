@@ -33,6 +33,9 @@ export class RedisConnection {
     private readonly options: RedisConnectionOptions,
   ) {
     this.commands = this.link('commands', { pings: true });
+    this.commands.onUp(() => {
+      for (const link of this.links) void link.leaveReplica();
+    });
   }
 
   /** Throws {@link PushConfigurationError} where the URL or the package is missing, or Redis does not answer in time. */

@@ -11,6 +11,8 @@ const PING_INTERVAL_MS = 2000;
 const PING_DEADLINE_MS = 4000;
 /** From the connect to Redis' answer to who we are; node-redis would wait as long as the kernel does. */
 const HANDSHAKE_DEADLINE_MS = 5000;
+/** How long a link that has come to a replica waits before it connects again. */
+const REPLICA_RETRY_MS = 500;
 
 export interface RedisLinkOptions {
   /** Makes a client that is not connected yet. */
@@ -29,9 +31,17 @@ export interface RedisLinkOptions {
   readonly forgets?: boolean;
 }
 
+class ReplicaError extends Error {
+  constructor() {
+    super('it is a replica, which takes no writes');
+    this.name = 'ReplicaError';
+  }
+}
+
 /**
- * One connection to Redis for the life of the process: node-redis connects it again after it was lost, and
- * {@link restart} replaces it where it is open and dead. Nothing is queued while it is down.
+ * One connection to a primary of Redis for the life of the process: node-redis connects it again after it was lost, and
+ * {@link restart} replaces it where it is open and dead. Nothing is queued while it is down. A primary that becomes a replica
+ * keeps its connections, while its address leads to another one by then, or soon: only a new connection gets there.
  */
 export class RedisLink {
   private currentClient: RedisClient;
@@ -83,6 +93,17 @@ export class RedisLink {
     this.currentClient = this.start();
   }
 
+  /** As {@link restart}, where this is a connection to a replica by now. Those that ping find that by themselves. */
+  async leaveReplica(): Promise<void> {
+    if (!this.isUp) return;
+    const client = this.currentClient;
+    try {
+      await requirePrimary(client);
+    } catch (cause) {
+      if (client === this.currentClient && cause instanceof ReplicaError) this.restart();
+    }
+  }
+
   /** Ends the connection at once, also in the midst of a blocking command. */
   close(): void {
     if (this.currentState === 'closed') return;
@@ -100,7 +121,7 @@ export class RedisLink {
       this.options.onError(cause);
       clearTimeout(this.handshake);
       // Still ready: what came was not understood, and nobody knows what the next answer belongs to.
-      if (this.isUp && (this.options.forgets === true || client.isReady)) this.restart();
+      if (client.isReady || (this.isUp && this.options.forgets === true)) this.restart();
       else this.enter('down');
     });
     client.on('reconnecting', () => isCurrent() && this.enter('down'));
@@ -109,7 +130,7 @@ export class RedisLink {
       if (isCurrent()) this.awaitHandshake();
       else client.destroy();
     });
-    client.on('ready', () => isCurrent() && this.enter('up'));
+    client.on('ready', () => isCurrent() && void this.greet(client));
     // It goes on trying by itself; what ends that is `destroy`, and then nobody waits for it.
     client.connect().catch((cause: unknown) => {
       if (isCurrent() && cause instanceof Error) this.options.onError(cause);
@@ -118,12 +139,29 @@ export class RedisLink {
   }
 
   private awaitHandshake(): void {
+    this.restartIn(HANDSHAKE_DEADLINE_MS, () => this.options.onError(new RedisDeadlineError(HANDSHAKE_DEADLINE_MS)));
+  }
+
+  /** Where the link is not up by then. */
+  private restartIn(ms: number, before = () => {}): void {
     clearTimeout(this.handshake);
     this.handshake = setTimeout(() => {
-      this.options.onError(new RedisDeadlineError(HANDSHAKE_DEADLINE_MS));
+      before();
       this.restart();
-    }, HANDSHAKE_DEADLINE_MS);
+    }, ms);
     this.handshake.unref();
+  }
+
+  private async greet(client: RedisClient): Promise<void> {
+    try {
+      await requirePrimary(client);
+      if (client === this.currentClient) this.enter('up');
+    } catch (cause) {
+      // What else went wrong is an error of the connection, or takes too long.
+      if (client !== this.currentClient || !(cause instanceof ReplicaError)) return;
+      this.options.onError(cause);
+      this.restartIn(REPLICA_RETRY_MS);
+    }
   }
 
   private enter(state: LinkState): void {
@@ -140,7 +178,7 @@ export class RedisLink {
     this.isPinging = true;
     const client = this.currentClient;
     try {
-      await withinMs(client.ping(), PING_DEADLINE_MS);
+      await withinMs(Promise.all([client.ping(), requirePrimary(client)]), PING_DEADLINE_MS);
     } catch (cause) {
       if (client !== this.currentClient || this.currentState !== 'up') return;
       this.options.onError(cause instanceof Error ? cause : new Error(String(cause)));
@@ -149,4 +187,10 @@ export class RedisLink {
       this.isPinging = false;
     }
   }
+}
+
+/** By HELLO, which every user may say. */
+async function requirePrimary(client: RedisClient): Promise<void> {
+  const { role } = await client.hello(3);
+  if (role === 'replica') throw new ReplicaError();
 }

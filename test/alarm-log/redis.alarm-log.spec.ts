@@ -267,8 +267,13 @@ describeWithRedis('RedisAlarmLog', () => {
     });
 
     test.each<[string, RegExp, readonly string[], readonly string[]]>([
-      ['OOM', /OOM/, ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
-      ['READONLY', /READONLY/, ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+      ['too little memory', /OOM/, ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
+      [
+        'too few replicas',
+        /NOREPLICAS/,
+        ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
+        ['CONFIG', 'SET', 'min-replicas-to-write', '0'],
+      ],
       [
         'rights that are missing',
         // Of Redis 7.0, and of later ones and Valkey.

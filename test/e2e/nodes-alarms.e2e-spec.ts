@@ -4,16 +4,14 @@ import {
   Authenticator,
   type Handshake,
   type Principal,
-  PUSH_V1,
   PushConfigurationError,
   type PushModuleOptions,
 } from '../../src/index.js';
 import { until, within } from '../support/deadline.js';
 import { gatewayOn, type TestGateway } from '../support/gateway.fixture.js';
-import { PushClient, type PushMessage } from '../support/push.client.js';
+import { connect, hear, next, numbers, push, pushUntilAccepted, RETURN_MS } from '../support/alarm.listener.js';
+import type { PushClient } from '../support/push.client.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
-
-const RETURN_MS = 10_000;
 
 class QueryAuthenticator extends Authenticator {
   authenticate({ query }: Handshake): Principal {
@@ -21,54 +19,9 @@ class QueryAuthenticator extends Authenticator {
   }
 }
 
-const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-
-async function connect(node: TestGateway, query = ''): Promise<{ client: PushClient; ready: PushMessage }> {
-  const client = await PushClient.connect(node.url(`/ws/alarm${query}`), {}, [PUSH_V1]);
-  return { client, ready: await client.nextEvent('ready') };
-}
-
-/** The next message, which has to be of this event; that Redis is away is another matter. */
-async function next(client: PushClient, event: string): Promise<PushMessage> {
-  for (;;) {
-    const message = await client.nextMessage(RETURN_MS);
-    if (message.event === event) return message;
-    if (message.event !== 'degraded') throw new Error(`expected ${event}, got ${JSON.stringify(message)}`);
-  }
-}
-
-/** The next so many alarms, by number, and the id of the last. */
-async function hear(client: PushClient, count: number): Promise<{ heard: unknown[]; id: string }> {
-  const heard: unknown[] = [];
-  let id = '';
-  while (heard.length < count) {
-    const message = await next(client, 'alarm');
-    heard.push(message.data['n']);
-    ({ id = '' } = message);
-  }
-  return { heard, id };
-}
-
 const acknowledge = (client: PushClient, id: string) => client.send(JSON.stringify({ event: 'ack', data: { id } }));
 
 const sorted = (heard: readonly unknown[]) => heard.toSorted((one, other) => Number(one) - Number(other));
-
-const push = (node: TestGateway, n: number) => node.push.pushAlarm({ businessId: '1', n, eventId: `e${n}` });
-
-/** Pushes until it is accepted, as an application that gets `rejected` or `unknown` does; gives what it got before. */
-async function pushUntilAccepted(node: TestGateway, n: number): Promise<string[]> {
-  const outcomes: string[] = [];
-  for (;;) {
-    try {
-      await push(node, n);
-      return outcomes;
-    } catch (cause) {
-      if (!(cause instanceof AlarmNotAcceptedError)) throw cause;
-      outcomes.push(cause.outcome);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
 
 /** Waits until the only subscription is stored at this cursor. */
 async function storedAt(node: TestGateway, id: string): Promise<void> {

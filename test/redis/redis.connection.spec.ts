@@ -93,6 +93,24 @@ describeWithRedis('RedisConnection with Redis', () => {
     expect(await connection.commands.client.ping()).toBe('PONG');
   });
 
+  test('gives up a primary that becomes a replica, and with it all links, and is back when there is a primary', async () => {
+    const link = connection.link('other', { pings: false });
+    await until(() => link.isUp, 'up');
+    const { client } = link;
+    const down = next('onDown');
+    await server.command('REPLICAOF', '127.0.0.1', '1');
+    await down;
+    const opening = RedisConnection.open({ url: server.url, prefix: 'p', openDeadlineMs: 1500 });
+    await expect(opening).rejects.toThrow('was not reached in time: it is a replica');
+    expect(connection.commands.state).toBe('down');
+    expect(errors).toEqual([expect.stringContaining('the connection for commands: it is a replica')]);
+    await link.leaveReplica();
+    expect(link.client).not.toBe(client);
+    await server.promote();
+    await until(() => connection.commands.isUp && link.isUp, 'both are up');
+    await connection.commands.client.set('a', '1');
+  });
+
   const subscriberNames = async () => {
     const clients = await connection.commands.client.sendCommand(['CLIENT', 'LIST']);
     return [...String(clients).matchAll(/name=push-gateway-(\S+)/g)].map(([, name]) => name).toSorted();

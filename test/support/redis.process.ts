@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { within } from './deadline.js';
+import { untilAsync, within } from './deadline.js';
 import { freePort } from './free.port.js';
 
 /** Another one by `REDIS_SERVER`, as test/support/programs.setup.js looks for it. */
@@ -34,6 +34,7 @@ export class RedisServer {
       save: '',
       bind: '127.0.0.1',
       'enable-debug-command': 'local',
+      'repl-diskless-sync-delay': '0',
       ...settings,
     });
     running.add(server);
@@ -105,6 +106,25 @@ export class RedisServer {
     }
   }
 
+  /** Makes it a replica of another; resolves when it has all that the other had. */
+  async replicate(primary: RedisServer): Promise<void> {
+    await this.command('REPLICAOF', '127.0.0.1', String(primary.port));
+    const isInStep = async () => (await this.command('INFO', 'replication')).includes('master_link_status:up');
+    await untilAsync(isInStep, 'the replica is in step', 15_000);
+  }
+
+  /** Resolves when this replica has what its primary has now. */
+  async catchUp(primary: RedisServer): Promise<void> {
+    const offset = await primary.replicationOffset('master_repl_offset');
+    const hasAll = async () => (await this.replicationOffset('slave_repl_offset')) >= offset;
+    await untilAsync(hasAll, 'the replica has caught up');
+  }
+
+  /** Makes a replica a primary. */
+  async promote(): Promise<void> {
+    await this.command('REPLICAOF', 'NO', 'ONE');
+  }
+
   /** A user of the name `node` and the password `secret`, with these rights on these keys and all channels; gives the reply. */
   async addUser(keys: string, rights: readonly string[]): Promise<string> {
     return this.command('ACL', 'SETUSER', 'node', 'reset', 'on', '>secret', `~${keys}`, '&*', ...rights);
@@ -114,6 +134,11 @@ export class RedisServer {
   async stop(): Promise<void> {
     await this.kill();
     this.remove();
+  }
+
+  private async replicationOffset(name: string): Promise<number> {
+    const [, offset] = new RegExp(`${name}:(\\d+)`).exec(await this.command('INFO', 'replication')) ?? [];
+    return Number(offset);
   }
 
   private get appendOnlyFolder(): string {

@@ -8,17 +8,22 @@ interface Pair {
   greeting: string;
 }
 
-/** Between a node and Redis: connections through it can fall silent and stay open. */
+/** Between a node and Redis: connections through it can fall silent and stay open, and later ones lead to another Redis. */
 export class RedisProxy {
   private readonly pairs = new Set<Pair>();
+  /** Connections that were made until now. */
+  connectionCount = 0;
 
-  private constructor(private readonly server: Server) {}
+  private constructor(
+    private readonly server: Server,
+    private redisPort: number,
+  ) {}
 
   static async start(redisPort: number): Promise<RedisProxy> {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const proxy = new RedisProxy(server);
-    server.on('connection', (client) => proxy.join(client, createConnection(redisPort, '127.0.0.1')));
+    const proxy = new RedisProxy(server, redisPort);
+    server.on('connection', (client) => proxy.join(client, createConnection(proxy.redisPort, '127.0.0.1')));
     return proxy;
   }
 
@@ -44,12 +49,22 @@ export class RedisProxy {
     }
   }
 
-  stop(): void {
-    this.server.close();
-    for (const { client, redis } of this.pairs) {
+  /** Connections that are made from now on go there. */
+  lead(redisPort: number): void {
+    this.redisPort = redisPort;
+  }
+
+  /** Ends all connections of now, or those of this name. */
+  cut(clientName = ''): void {
+    for (const { client, redis } of this.pairsOf(clientName)) {
       client.destroy();
       redis.destroy();
     }
+  }
+
+  stop(): void {
+    this.server.close();
+    this.cut();
   }
 
   private pairsOf(clientName: string): Pair[] {
@@ -57,6 +72,7 @@ export class RedisProxy {
   }
 
   private join(client: Socket, redis: Socket): void {
+    this.connectionCount += 1;
     const pair = { client, redis, greeting: '' };
     this.pairs.add(pair);
     client.on('data', (chunk: Buffer) => {
