@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Logger } from '@nestjs/common';
 import type { ClusterCommand, ClusterQuestion } from '../../src/bus/cluster.js';
@@ -11,6 +10,7 @@ import { FaultReporter } from '../../src/registry/fault.reporter.js';
 import { Child } from '../support/child.js';
 import { until, untilAsync, within } from '../support/deadline.js';
 import { RedisProxy } from '../support/redis.proxy.js';
+import { documentedRights } from '../support/redis.rights.js';
 import { describeWithRedis, RedisServer } from '../support/redis.server.js';
 
 const ASK: ClusterQuestion<null, { readonly n: number }> = { name: 'ask' };
@@ -225,9 +225,7 @@ describeWithRedis('RedisCluster', () => {
   });
 
   test('no more rights are needed than OPERATIONS.md names', async () => {
-    const operations = readFileSync(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
-    // Whatever it names for one part or another: a code that begins with a right.
-    const rights = [...operations.matchAll(/`(\+[a-z@][^`]*)`/g)].flatMap(([, named = '']) => named.split(/\s+/));
+    const rights = documentedRights();
     expect(rights.length).toBeGreaterThan(20);
     const answer = await server.addUser(`{${prefix}}:*`, rights);
     expect(answer).toContain('+OK');

@@ -13,8 +13,8 @@ const PROGRAM = process.env['REDIS_SERVER'] ?? 'redis-server';
 const running = new Set<RedisServer>();
 
 export interface RedisServerOptions {
-  /** Lines of redis.conf as `appendfsync: 'always'`. */
-  readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of redis.conf as `appendfsync: 'always'`; those of several words as a list. */
+  readonly settings?: Readonly<Record<string, string | readonly string[]>>;
 }
 
 /** A real Redis on a free port, with its files in a temporary folder and an append-only file. Whoever starts it ends it, or all by {@link RedisServer.killAll}. */
@@ -24,7 +24,7 @@ export class RedisServer {
   private constructor(
     readonly port: number,
     private readonly folder: string,
-    private readonly settings: Readonly<Record<string, string>>,
+    private readonly settings: NonNullable<RedisServerOptions['settings']>,
   ) {}
 
   static async start({ settings = {} }: RedisServerOptions = {}): Promise<RedisServer> {
@@ -52,7 +52,7 @@ export class RedisServer {
 
   /** Starts it again with the files that it left; resolves when it answers. */
   async restart(): Promise<void> {
-    const settings = Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, value]);
+    const settings = Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, value].flat());
     const started = spawn(PROGRAM, ['--port', String(this.port), '--dir', this.folder, ...settings], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
