@@ -16,6 +16,7 @@ import { CLUSTER } from './bus/cluster.js';
 import { LAST_VALUE_STORE } from './bus/last-value.store.js';
 import { FlushQueue } from './fan-out/flush-queue.js';
 import { LastValues } from './fan-out/last-values.js';
+import { RawDataRouter } from './fan-out/raw-data.router.js';
 import { AlarmGateway } from './gateway/alarm.gateway.js';
 import { ClientPlacing } from './gateway/client.placing.js';
 import { Connections } from './gateway/connections.js';
@@ -55,7 +56,9 @@ import { ClusterService } from './registry/cluster.service.js';
 import { Degradation } from './registry/degradation.js';
 import { DurableSubscriptions } from './registry/durable.subscriptions.js';
 import { RawDataCoverage } from './registry/raw-data.coverage.js';
+import { GuardedDeliveryFilter } from './registry/guarded.delivery-filter.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
+import { RawDataSubscriptions } from './registry/raw-data.subscriptions.js';
 import { Sessions } from './registry/sessions.js';
 
 /**
@@ -120,6 +123,13 @@ import { Sessions } from './registry/sessions.js';
     TicketOffice,
     PlainGetRoute,
     RawDataCoverage,
+    {
+      provide: RawDataRouter,
+      inject: [RawDataCoverage],
+      useFactory: (coverage: RawDataCoverage) => new RawDataRouter(coverage),
+    },
+    GuardedDeliveryFilter,
+    RawDataSubscriptions,
     RawDataRegistry,
     AlarmRegistry,
     Degradation,

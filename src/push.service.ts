@@ -20,6 +20,7 @@ import {
 } from './push.rules.js';
 import type { Alarm, AlarmReceipt, PushRawDataOptions, PushResult, RawDatum } from './push.types.js';
 import { assertCloseArguments } from './registry/client.registry.js';
+import { GuardedDeliveryFilter } from './registry/guarded.delivery-filter.js';
 import { RawDataRegistry } from './registry/raw-data.registry.js';
 import { type DisconnectTarget, type RevocationTarget, Sessions } from './registry/sessions.js';
 
@@ -43,6 +44,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
     @Inject(ALARM_LOG) private readonly alarmLog: AlarmLog,
     @Inject(RAW_DATA_BUS) private readonly bus: RawDataBus,
     private readonly sessions: Sessions,
+    private readonly deliveryFilter: GuardedDeliveryFilter,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -55,7 +57,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
 
   /** How often the delivery filter threw; each time a datum was not delivered to one client. */
   get filterFailures(): number {
-    return this.rawDataRegistry.filterFailures;
+    return this.deliveryFilter.failures;
   }
 
   /**
@@ -124,7 +126,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
   private receive(envelope: RawDataEnvelope, origin: DatumOrigin): void {
     const { datumJson, conflationKey: key, businessType, businessId, to, except } = envelope;
     const frame = Frame.rawData(datumJson, key, this.options.compression?.thresholdBytes);
-    const filter = this.options.deliveryFilter && this.rawDataRegistry.filterFor(JSON.parse(datumJson) as RawDatum);
+    const filter = this.deliveryFilter.ofJson(datumJson);
     this.rawDataRegistry.route({ frame, businessType, businessId, to, except, filter }, origin);
   }
 
@@ -154,7 +156,7 @@ export class PushService implements OnApplicationBootstrap, OnApplicationShutdow
     const businessId = datum.businessId === '' ? undefined : datum.businessId;
     const key = conflationKey(businessType, businessId ?? '', this.seriesOf(datum));
     const frame = Frame.rawData(json, key, this.options.compression?.thresholdBytes);
-    return { frame, businessType, businessId, to, except, filter: this.rawDataRegistry.filterFor(datum) };
+    return { frame, businessType, businessId, to, except, filter: this.deliveryFilter.of(datum) };
   }
 
   private encodeAlarm(alarm: Alarm): NewAlarm {

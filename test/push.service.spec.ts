@@ -13,12 +13,14 @@ import { type PushModuleOptions, resolvePushOptions } from '../src/push.options.
 import { PushService } from '../src/push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../src/push.types.js';
 import type { RawDataRegistry } from '../src/registry/raw-data.registry.js';
+import type { RawDataSubscriptions } from '../src/registry/raw-data.subscriptions.js';
 import { Sessions } from '../src/registry/sessions.js';
 import { MemorySink } from './support/memory.sink.js';
 import { createRawData } from './registry/raw-data.fixture.js';
 
 let flushQueue: FlushQueue;
 let registry: RawDataRegistry;
+let subscriptions: RawDataSubscriptions;
 let log: MemoryAlarmLog;
 let service: PushService;
 let sinks: Map<string, MemorySink>;
@@ -26,7 +28,8 @@ let sinks: Map<string, MemorySink>;
 function start(given: PushModuleOptions = {}): void {
   const options = resolvePushOptions(given);
   flushQueue = new FlushQueue(options);
-  ({ registry } = createRawData(options, flushQueue));
+  const created = createRawData(options, flushQueue);
+  ({ registry, subscriptions } = created);
   log = new MemoryAlarmLog({ count: 1000, hours: 1, bytes: 1024 * 1024 });
   service = new PushService(
     options,
@@ -34,6 +37,7 @@ function start(given: PushModuleOptions = {}): void {
     log,
     new InProcessBus(),
     new Sessions(options, new MemoryRevocations(1000), new InProcessCluster(), Date.now),
+    created.deliveryFilter,
   );
   sinks = new Map();
 }
@@ -188,7 +192,7 @@ describe('series', () => {
   test('conflate within (businessType, businessId)', () => {
     start({ delivery: 'merge' });
     connect('a');
-    registry.subscribe([...registry.all()][0] ?? fail(), [{ businessType: 'dev', businessId: '2' }]);
+    subscriptions.subscribe([...registry.all()][0] ?? fail(), [{ businessType: 'dev', businessId: '2' }]);
     push(1, { series: 's' });
     push(2, { series: 't' });
     push(3, { series: 's' });

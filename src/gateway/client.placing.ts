@@ -6,7 +6,7 @@ import { stackOf } from '../push.causes.js';
 import { SubscriptionLimitError } from '../push.errors.js';
 import { AlarmPlaces, type AlarmRequest } from '../registry/alarm.places.js';
 import { type ConnectionToCover, RawDataCoverage } from '../registry/raw-data.coverage.js';
-import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { RawDataSubscriptions } from '../registry/raw-data.subscriptions.js';
 import type { ConnectionPlace, Placed, RequestKind } from './admission.js';
 import type { Refusal } from './refusal.js';
 
@@ -16,7 +16,7 @@ export class ClientPlacing {
   private readonly logger = new Logger(ClientPlacing.name);
 
   constructor(
-    private readonly rawDataRegistry: RawDataRegistry,
+    private readonly subscriptions: RawDataSubscriptions,
     private readonly coverage: RawDataCoverage,
     private readonly alarmPlaces: AlarmPlaces,
   ) {}
@@ -26,7 +26,7 @@ export class ClientPlacing {
     const cover = this.coverage.coverConnection(connection);
     place.onRelease(() => cover.release());
     if (cover.ready !== undefined) await cover.ready;
-    return this.rawDataRegistry.isSnapshotTooLarge(connection) ? SNAPSHOT_TOO_LARGE : { cover, alarmPlace: undefined };
+    return this.subscriptions.isSnapshotTooLarge(connection) ? SNAPSHOT_TOO_LARGE : { cover, alarmPlace: undefined };
   }
 
   /** A plain GET takes no durable subscription over. */

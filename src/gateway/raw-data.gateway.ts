@@ -21,6 +21,7 @@ import { PushOptions } from '../push.options.js';
 import { Degradation } from '../registry/degradation.js';
 import { RawDataCoverage } from '../registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
+import { RawDataSubscriptions } from '../registry/raw-data.subscriptions.js';
 import { ClientTurns } from './client.turns.js';
 import { type ClientHandler, Connections } from './connections.js';
 import { refOf } from './exception.js';
@@ -41,6 +42,7 @@ export class RawDataGateway
   constructor(
     private readonly options: PushOptions,
     readonly registry: RawDataRegistry,
+    private readonly subscriptions: RawDataSubscriptions,
     private readonly connections: Connections,
     private readonly degradation: Degradation,
     @Inject(GuardedAuthorizer) private readonly authorizer: PushAuthorizer,
@@ -98,7 +100,7 @@ export class RawDataGateway
 
   /** Nothing is pushed between the subscription and this, so there is neither gap nor duplicate. */
   private sendSnapshot(client: RawDataClient, { snapshot, history = 0, ...address }: SubscriptionRequest): void {
-    if (snapshot === true || history > 0) this.registry.sendSnapshot(client, address, history);
+    if (snapshot === true || history > 0) this.subscriptions.sendSnapshot(client, address, history);
   }
 
   handle(client: RawDataClient, message: ClientMessage): boolean {
@@ -122,15 +124,15 @@ export class RawDataGateway
 
   private inTurn(client: RawDataClient, keyCount: number, work: () => Promise<void> | undefined): void {
     // Before they wait, since they take memory meanwhile; what they come to is known in their turn.
-    this.registry.countKeys(client, keyCount);
+    this.subscriptions.countKeys(client, keyCount);
     const isTaken =
-      !this.registry.asksTooMuch(client) && this.turns.take(client, () => this.unlessTooMuch(client, work));
+      !this.subscriptions.asksTooMuch(client) && this.turns.take(client, () => this.unlessTooMuch(client, work));
     if (!isTaken) client.close(CloseCodes.flood);
   }
 
   private unlessTooMuch(client: RawDataClient, work: () => Promise<void> | undefined): Promise<void> | undefined {
     if (client.state !== 'open') return undefined;
-    if (!this.registry.asksTooMuch(client)) return work();
+    if (!this.subscriptions.asksTooMuch(client)) return work();
     client.close(CloseCodes.flood);
     return undefined;
   }
@@ -141,7 +143,7 @@ export class RawDataGateway
     keys: SubscriptionRequest[],
     ref: Ref | undefined,
   ): Promise<void> | undefined {
-    const cover = this.coverage.coverKeys(this.registry.acceptable(client, keys));
+    const cover = this.coverage.coverKeys(this.subscriptions.acceptable(client, keys));
     const finish = () => {
       try {
         if (client.state === 'open') this.answerSubscribe(client, keys, ref);
@@ -155,19 +157,19 @@ export class RawDataGateway
   }
 
   private answerSubscribe(client: RawDataClient, keys: SubscriptionRequest[], ref: Ref | undefined): void {
-    const result = this.registry.subscribe(client, keys);
+    const result = this.subscriptions.subscribe(client, keys);
     client.offer(Frame.text(serverMessage('subscribed', result, refOf(ref))));
     for (const key of result.keys) this.sendSnapshot(client, key);
   }
 
   private unsubscribe(client: RawDataClient, keys: readonly KeyAddress[], ref: Ref | undefined): undefined {
-    const unsubscribed = this.registry.unsubscribe(client, keys);
+    const unsubscribed = this.subscriptions.unsubscribe(client, keys);
     const answer = serverMessage('unsubscribed', { keys: unsubscribed }, refOf(ref));
     client.offer(Frame.separator(answer, unsubscribed));
   }
 
   recheck(client: RawDataClient): ServerEvents['subscribed'] {
-    return this.registry.recheck(client);
+    return this.subscriptions.recheck(client);
   }
 }
 

@@ -6,7 +6,7 @@ import { InProcessBus } from '../bus/in-process.bus.js';
 import { InProcessCluster } from '../bus/in-process.cluster.js';
 import { FlushQueue } from '../fan-out/flush-queue.js';
 import { LastValues } from '../fan-out/last-values.js';
-import type { RawDataPush } from '../fan-out/raw-data.router.js';
+import { type RawDataPush, RawDataRouter } from '../fan-out/raw-data.router.js';
 import type { CloseCode } from '../protocol/close-codes.js';
 import { formatCursor } from '../protocol/cursor.js';
 import { AlarmNotAcceptedError } from '../push.errors.js';
@@ -14,6 +14,7 @@ import { PushOptions, type SeriesOf } from '../push.options.js';
 import { PushService } from '../push.service.js';
 import type { Alarm, PushRawDataOptions, RawDatum } from '../push.types.js';
 import { RawDataCoverage } from '../registry/raw-data.coverage.js';
+import { GuardedDeliveryFilter } from '../registry/guarded.delivery-filter.js';
 import { RawDataRegistry } from '../registry/raw-data.registry.js';
 import { type DisconnectTarget, Sessions } from '../registry/sessions.js';
 
@@ -68,10 +69,11 @@ export class FakePushService extends PushService {
 
   constructor({ now = () => Date.now(), seriesOf }: FakePushServiceOptions = {}) {
     const options = Object.assign(new PushOptions(), { seriesOf });
-    const registry = new RecordingRegistry(options, now);
+    const deliveryFilter = new GuardedDeliveryFilter(options);
+    const registry = new RecordingRegistry(options, deliveryFilter, now);
     const log = new RecordingAlarmLog(options, now);
     const sessions = new RecordingSessions(options, now);
-    super(options, registry, log, new InProcessBus(), sessions);
+    super(options, registry, log, new InProcessBus(), sessions, deliveryFilter);
     this.registry = registry;
     this.log = log;
     this.recordedSessions = sessions;
@@ -125,11 +127,12 @@ class RecordingRegistry extends RawDataRegistry {
 
   constructor(
     options: PushOptions,
+    deliveryFilter: GuardedDeliveryFilter,
     private readonly now: () => number,
   ) {
     const lastValues = new LastValues(options);
     const coverage = new RawDataCoverage(new InProcessBus(), undefined, lastValues, options);
-    super(options, new FlushQueue(options), lastValues, coverage);
+    super(options, new FlushQueue(options), lastValues, new RawDataRouter(coverage), deliveryFilter, coverage);
   }
 
   override route({ frame, to, except }: RawDataPush): number {

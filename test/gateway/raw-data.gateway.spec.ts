@@ -49,6 +49,7 @@ beforeEach(() => {
   gateway = new RawDataGateway(
     options,
     registry,
+    created.subscriptions,
     connections,
     new Degradation(node),
     new ClaimsAuthorizer(),

@@ -6,7 +6,6 @@ import type { DatumOrigin, RawDataEnvelope } from '../../src/bus/bus.js';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { conflationKey } from '../../src/fan-out/key.js';
-import { LastValues } from '../../src/fan-out/last-values.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import { RawDataGateway } from '../../src/gateway/raw-data.gateway.js';
@@ -17,8 +16,10 @@ import { type PushOptions, resolvePushOptions } from '../../src/push.options.js'
 import { Degradation } from '../../src/registry/degradation.js';
 import { type Cover, RawDataCoverage } from '../../src/registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import { RawDataSubscriptions } from '../../src/registry/raw-data.subscriptions.js';
 import { Session } from '../../src/registry/sessions.js';
 import { createConnections } from '../gateway/connections.fixture.js';
+import { createRawDataParts, registryParameters } from '../registry/raw-data.fixture.js';
 import { SharedNode, SharedRedis } from '../registry/shared.redis.js';
 import { turn } from '../support/deadline.js';
 import { MemorySink } from '../support/memory.sink.js';
@@ -70,20 +71,23 @@ type SubscriptionListener = (client: RawDataClient, request: SubscriptionRequest
 class ObservedRegistry extends RawDataRegistry {
   nextSink = new MemorySink();
   lastClient: RawDataClient | undefined;
-  onChanged: SubscriptionListener = () => {};
 
   override createClient(...[identity, , ...rest]: Parameters<RawDataRegistry['createClient']>): RawDataClient {
     return (this.lastClient = super.createClient(identity, this.nextSink, ...rest));
   }
+}
+
+class ObservedSubscriptions extends RawDataSubscriptions {
+  onChanged: SubscriptionListener = () => {};
 
   override subscribe(
-    ...[client, keys]: Parameters<RawDataRegistry['subscribe']>
-  ): ReturnType<RawDataRegistry['subscribe']> {
+    ...[client, keys]: Parameters<RawDataSubscriptions['subscribe']>
+  ): ReturnType<RawDataSubscriptions['subscribe']> {
     for (const key of keys) this.onChanged(client, key, true);
     return super.subscribe(client, keys);
   }
 
-  override unsubscribe(...[client, keys]: Parameters<RawDataRegistry['unsubscribe']>): KeyAddress[] {
+  override unsubscribe(...[client, keys]: Parameters<RawDataSubscriptions['unsubscribe']>): KeyAddress[] {
     for (const key of keys) this.onChanged(client, key, false);
     return super.unsubscribe(client, keys);
   }
@@ -133,13 +137,16 @@ export class LastValuesModel {
     this.node = new SharedNode(this.redis, 'here');
     this.others = [new SharedNode(this.redis, 'one'), new SharedNode(this.redis, 'two')];
     this.options = resolvePushOptions({ history });
-    const lastValues = new LastValues(this.options);
-    this.coverage = new RawDataCoverage(this.node, this.node, lastValues, this.options);
-    this.registry = new ObservedRegistry(this.options, this.flushQueue, lastValues, this.coverage);
+    const parts = createRawDataParts(this.options, { bus: this.node, store: this.node });
+    const { coverage, router, lastValues, deliveryFilter } = parts;
+    this.coverage = coverage;
+    this.registry = new ObservedRegistry(...registryParameters(this.options, this.flushQueue, parts));
+    const subscriptions = new ObservedSubscriptions(this.options, router, lastValues, deliveryFilter);
     const { connections } = createConnections(this.options);
     this.gateway = new RawDataGateway(
       this.options,
       this.registry,
+      subscriptions,
       connections,
       new Degradation(this.node),
       new ClaimsAuthorizer(),
@@ -150,7 +157,7 @@ export class LastValuesModel {
       this.route(envelope, origin);
     });
     this.redis.onPublished = (value) => this.trace.push(`Redis takes ${nameOf(value)} of ${value.series}`);
-    this.registry.onChanged = (...change) => this.note(...change);
+    subscriptions.onChanged = (...change) => this.note(...change);
   }
 
   async run(): Promise<void> {

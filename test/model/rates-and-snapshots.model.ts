@@ -6,7 +6,6 @@ import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import { ClaimsAuthorizer } from '../../src/access/push.authorizer.js';
 import { conflationKey } from '../../src/fan-out/key.js';
-import { LastValues } from '../../src/fan-out/last-values.js';
 import type { PushTarget, RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import type { PushSocket } from '../../src/gateway/push.socket.js';
 import { RawDataGateway } from '../../src/gateway/raw-data.gateway.js';
@@ -15,10 +14,11 @@ import { CloseCodes } from '../../src/protocol/close-codes.js';
 import type { KeyAddress, SubscriptionRequest } from '../../src/protocol/messages.js';
 import { type PushOptions, resolvePushOptions } from '../../src/push.options.js';
 import { Degradation } from '../../src/registry/degradation.js';
-import { RawDataCoverage } from '../../src/registry/raw-data.coverage.js';
 import { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import { RawDataSubscriptions } from '../../src/registry/raw-data.subscriptions.js';
 import { Session } from '../../src/registry/sessions.js';
 import { createConnections } from '../gateway/connections.fixture.js';
+import { createRawDataParts, registryParameters } from '../registry/raw-data.fixture.js';
 import { marksOf, MemorySink, Opcode } from '../support/memory.sink.js';
 import type { Random } from '../support/random.js';
 
@@ -193,14 +193,15 @@ export class RatesAndSnapshotsModel {
       maxSubscriptionsPerClient: MAX_SUBSCRIPTIONS,
       maxMessagesPerSecond: 100_000,
     });
-    const lastValues = new LastValues(this.options);
     const bus = new InProcessBus();
-    const coverage = new RawDataCoverage(bus, undefined, lastValues, this.options);
-    this.registry = new RegistryInMemory(this.options, this.flushQueue, lastValues, coverage);
+    const parts = createRawDataParts(this.options, { bus });
+    const { coverage, router, lastValues, deliveryFilter } = parts;
+    this.registry = new RegistryInMemory(...registryParameters(this.options, this.flushQueue, parts));
     const { connections } = createConnections(this.options);
     this.gateway = new RawDataGateway(
       this.options,
       this.registry,
+      new RawDataSubscriptions(this.options, router, lastValues, deliveryFilter),
       connections,
       new Degradation(bus),
       new ClaimsAuthorizer(),

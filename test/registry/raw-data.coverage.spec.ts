@@ -7,6 +7,7 @@ import type { SubscriptionRequest } from '../../src/protocol/messages.js';
 import { resolvePushOptions } from '../../src/push.options.js';
 import type { Cover, RawDataCoverage } from '../../src/registry/raw-data.coverage.js';
 import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import type { RawDataSubscriptions } from '../../src/registry/raw-data.subscriptions.js';
 import { turn } from '../support/deadline.js';
 import { MemorySink } from '../support/memory.sink.js';
 import { createRawData } from './raw-data.fixture.js';
@@ -17,6 +18,7 @@ let node: SharedNode;
 let other: SharedNode;
 let flushQueue: FlushQueue;
 let registry: RawDataRegistry;
+let subscriptions: RawDataSubscriptions;
 let coverage: RawDataCoverage;
 
 beforeEach(() => {
@@ -37,7 +39,7 @@ function begin(history = 1): void {
   other = new SharedNode(redis, 'other');
   const options = resolvePushOptions({ history, maxOutboxBytes: 4096, inFlightBytes: 4096 });
   flushQueue = new FlushQueue(options);
-  ({ registry, coverage } = createRawData(options, flushQueue, { bus: node, store: node }));
+  ({ registry, subscriptions, coverage } = createRawData(options, flushQueue, { bus: node, store: node }));
   node.onReceived(({ datumJson, conflationKey: key, ...address }, origin) => {
     registry.route({ frame: Frame.rawData(datumJson, key), filter: undefined, ...address }, origin);
   });
@@ -96,7 +98,7 @@ function register(request: SubscriptionRequest, clientId: string): Connected {
   const identity = { clientId, key: clientId, userName: 'ann', remoteAddress: '', format: WireFormat.plain };
   const client = registry.createClient(identity, sink, request, undefined);
   registry.register(client, () => {
-    if (request.snapshot === true) registry.sendSnapshot(client, request, request.history ?? 0);
+    if (request.snapshot === true) subscriptions.sendSnapshot(client, request, request.history ?? 0);
   });
   return {
     texts: () => {
@@ -254,7 +256,7 @@ describe('a snapshot', () => {
     const cover = coverage.coverKeys([asking('*')]);
     await settle();
     expect(await isReady(cover)).toBe(true);
-    expect(registry.isSnapshotTooLarge(asking('*'))).toBe(true);
+    expect(subscriptions.isSnapshotTooLarge(asking('*'))).toBe(true);
     cover.release();
   });
 
@@ -384,7 +386,7 @@ describe('while Redis is away', () => {
 
   test('what a delivery filter keeps from a client it does not get on the return either', async () => {
     const options = resolvePushOptions({ deliveryFilter: (_client, datum) => datum['n'] !== 2 });
-    ({ registry, coverage } = createRawData(options, flushQueue, { bus: node, store: node }));
+    ({ registry, subscriptions, coverage } = createRawData(options, flushQueue, { bus: node, store: node }));
     const client = await connect(key('1'));
     node.lose();
     pushElsewhere('{"n":2}', '1', 'a');

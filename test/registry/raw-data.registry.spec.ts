@@ -1,18 +1,19 @@
 import { setTimeout as afterMs } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { FlushQueue } from '../../src/fan-out/flush-queue.js';
 import { Frame, WireFormat } from '../../src/fan-out/frame.js';
 import type { KeyScope } from '../../src/fan-out/key-scope.js';
 import { rawDataKey } from '../../src/fan-out/key.js';
-import { RateGate } from '../../src/fan-out/rate-gate.js';
 import type { RawDataClient } from '../../src/fan-out/raw-data.router.js';
 import { resolvePushOptions } from '../../src/push.options.js';
 import type { RawDataRegistry } from '../../src/registry/raw-data.registry.js';
+import type { RawDataSubscriptions } from '../../src/registry/raw-data.subscriptions.js';
 import { MemorySink } from '../support/memory.sink.js';
 import { createRawData } from './raw-data.fixture.js';
 
 let registry: RawDataRegistry;
+let subscriptions: RawDataSubscriptions;
 let flushQueue: FlushQueue;
 let sinks: Map<string, MemorySink>;
 let clients: Map<string, RawDataClient>;
@@ -20,7 +21,7 @@ let clients: Map<string, RawDataClient>;
 beforeEach(() => {
   Logger.overrideLogger(false);
   flushQueue = new FlushQueue({ flushIntervalMs: 0 });
-  ({ registry } = createRawData(resolvePushOptions({ maxSubscriptionsPerClient: 5 }), flushQueue));
+  ({ registry, subscriptions } = createRawData(resolvePushOptions({ maxSubscriptionsPerClient: 5 }), flushQueue));
   sinks = new Map();
   clients = new Map();
 });
@@ -244,74 +245,10 @@ describe('disconnect', () => {
   });
 });
 
-describe('subscriptions', () => {
-  test('are answered; the path of the connection counts', () => {
-    const client = connect('a');
-    const keys = [at('dev', '2'), { ...at('host', '*'), maxFrequencyHz: 2 }];
-    expect(registry.subscribe(client, keys)).toEqual({ keys, refused: [] });
-    expect(registry.subscriptions('a')).toEqual([at('dev', '1'), ...keys]);
-  });
-
-  test('over the limit are refused, each for itself', () => {
-    const client = connect('a');
-    const keys = ['2', '3', '4', '5', '6', '7'].map((id) => at('dev', id));
-    expect(registry.subscribe(client, keys)).toEqual({
-      keys: keys.slice(0, 4),
-      refused: keys.slice(4).map((key) => ({ ...key, reason: 'limit' })),
-    });
-    expect(registry.subscribe(client, keys.slice(0, 1))).toEqual({ keys: keys.slice(0, 1), refused: [] });
-    expect(registry.unsubscribe(client, [at('dev', '1')])).toEqual([at('dev', '1')]);
-    expect(registry.subscribe(client, keys.slice(4, 5)).refused).toEqual([]);
-  });
-
-  test('that the claims forbid are refused, a whole type only where all of it may be seen', () => {
-    const keyScope: KeyScope = {
-      covers: (businessType, businessId) => businessType === 'all' || (businessType === 'dev' && businessId === '2'),
-    };
-    const client = connect('a', keyScope);
-    const { keys, refused } = registry.subscribe(client, [
-      at('dev', '2'),
-      at('dev', '3'),
-      at('dev', '*'),
-      at('all', '*'),
-      at('none', '1'),
-    ]);
-    expect(keys).toEqual([at('dev', '2'), at('all', '*')]);
-    expect(refused.map(({ reason }) => reason)).toEqual(['forbidden', 'forbidden', 'forbidden']);
-  });
-
-  test('unsubscribing answers with what there was', () => {
-    const client = connect('a');
-    registry.subscribe(client, [at('dev', '2')]);
-    expect(registry.unsubscribe(client, [at('dev', '2'), at('dev', '9'), at('dev', '1')])).toEqual([
-      at('dev', '2'),
-      at('dev', '1'),
-    ]);
-    expect(registry.subscriptions('a')).toEqual([]);
-    expect(push('x')).toBe(0);
-  });
-
-  test('of one message go through what waits for the client once', () => {
-    const client = connect('a');
-    const keys = ['2', '3', '4'].map((id) => ({ ...at('dev', id), maxFrequencyHz: 1 }));
-    registry.subscribe(client, keys);
-    const repace = jest.spyOn(RateGate.prototype, 'repace');
-    registry.subscribe(client, keys);
-    expect(repace).toHaveBeenCalledTimes(1);
-    registry.unsubscribe(client, keys);
-    expect(repace).toHaveBeenCalledTimes(2);
-    repace.mockRestore();
-  });
-
-  test('of a stranger are none', () => {
-    expect(registry.subscriptions('nobody')).toEqual([]);
-  });
-});
-
 test('10,000 clients that come and go leave nothing behind', () => {
   for (let n = 0; n < 10_000; n++) {
     const client = connect(`c${n}`);
-    registry.subscribe(client, [at(`t${n}`, '*')]);
+    subscriptions.subscribe(client, [at(`t${n}`, '*')]);
     registry.unregister(client, 1006, '');
   }
   expect(registry.count()).toBe(0);
