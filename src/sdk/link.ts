@@ -165,7 +165,8 @@ export class Link {
       if (typeof data === 'string') this.#owner.received(data);
     });
     socket.addEventListener('close', ({ code, reason }) => {
-      if (socket === this.#socket) this.#closed(code, reason);
+      // Null on older React Natives, where nobody gave one.
+      if (socket === this.#socket) this.#closed(code, reason ?? '');
     });
   }
 

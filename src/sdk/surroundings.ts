@@ -4,7 +4,7 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
   addEventListener(type: 'error', listener: () => void): void;
   addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void;
-  addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void;
+  addEventListener(type: 'close', listener: (event: { code: number; reason: string | null }) => void): void;
 }
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;

@@ -61,7 +61,7 @@ export class FakeSocket implements WebSocketLike {
   }
 
   /** The other end closes; 1006 without having been open: the upgrade was refused. */
-  end(code: number, reason = ''): void {
+  end(code: number, reason: string | null = ''): void {
     this.fire('close', { code, reason });
   }
 

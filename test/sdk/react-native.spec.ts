@@ -71,6 +71,14 @@ test('data are heard, and keys subscribed to', async () => {
   expect(heard).toEqual([1]);
 });
 
+test('a close without a reason has an empty one', async () => {
+  const reasons: unknown[] = [];
+  connection.on('close', ({ reason }) => reasons.push(reason));
+  network.last.greet();
+  network.last.end(1006, null);
+  expect(reasons).toEqual(['']);
+});
+
 test('a loop finds the data where Babel looks for them', async () => {
   network.last.greet();
   const { '@@asyncIterator': begin } = connection as unknown as Record<string, Begin | undefined>;
