@@ -1,7 +1,7 @@
 import TestRunner from 'jest-runner';
 
 /** Beside other tests these would measure how busy those are. */
-const MEASURING = ['e2e/blocked-page', 'e2e/slow-clients', 'observe/loop.delay'];
+const MEASURING = ['e2e/blocked-page', 'e2e/dashboard-start', 'e2e/slow-clients', 'observe/loop.delay'];
 /** Begun first, so that no core waits for one of them in the end. */
 const LONG = [
   'package/package',
