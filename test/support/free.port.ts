@@ -6,11 +6,16 @@ const FIRST = 10_000;
 const PORTS_A_WORKER = 2500;
 const MAX_WORKERS = 8;
 
+/** Whoever was given one may not listen yet, or not at the moment. */
+const given = new Set<number>();
+
 /** A port for a server that comes and goes; processes of one test run never get the same. */
 export async function freePort(): Promise<number> {
   const worker = Number(process.env['JEST_WORKER_ID'] ?? 1) % MAX_WORKERS;
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = FIRST + worker * PORTS_A_WORKER + Math.floor(Math.random() * PORTS_A_WORKER);
+    if (given.has(port)) continue;
+    given.add(port);
     if (await isFree(port)) return port;
   }
   throw new Error('no free port was found');
