@@ -11,6 +11,8 @@ import { rawUpgrade } from '../support/raw-upgrade.js';
 
 const RAW_DATA_PATH = '/ws/rowdata/dev/1/ann';
 const DRAIN = { code: 1012, reason: 'server is restarting' };
+/** Whoever waits for these is not done when a test gives up. */
+const LONG = { drainWindowMs: 60_000, drainDeadlineMs: 120_000 };
 
 const folders: string[] = [];
 
@@ -64,36 +66,34 @@ describe.each(PLATFORMS)('a shutdown on %s', (platform) => {
   });
 
   test('of a node that has not started lets nobody in, and waits for nothing', async () => {
-    const gateway = await gatewayOn(platform).withOptions({ drainDelayMs: 5000 }).create();
-    const startMs = performance.now();
-    const closing = gateway.app.close();
-    await until(() => phaseOf(gateway) === 'draining', 'the node drains');
-    await within(closing, 'the application is closed');
-    expect(sinceMs(startMs)).toBeLessThan(1000);
+    const gateway = await gatewayOn(platform).withOptions({ drainDelayMs: 60_000 }).create();
+    await within(gateway.app.close(), 'the application is closed');
+    expect(phaseOf(gateway)).toBe('draining');
   });
 
   test('without clients ends at once', async () => {
-    const gateway = await gatewayOn(platform).start();
-    const startMs = performance.now();
-    await gateway.app.close();
-    expect(sinceMs(startMs)).toBeLessThan(500);
+    const gateway = await gatewayOn(platform).withOptions(LONG).start();
+    await within(gateway.app.close(), 'the application is closed');
+    expect(gateway.httpServer.listening).toBe(false);
   });
 
   test('with a few clients ends at once', async () => {
-    const gateway = await gatewayOn(platform).start();
+    const gateway = await gatewayOn(platform).withOptions(LONG).start();
     const clients = [];
     for (let n = 0; n < 5; n++) {
       clients.push(await gateway.connectPushV1(RAW_DATA_PATH), await gateway.connect('/ws/alarm'));
     }
-    const startMs = performance.now();
-    await gateway.app.close();
-    expect(sinceMs(startMs)).toBeLessThan(500);
+    await within(gateway.app.close(), 'the application is closed');
     for (const client of clients) expect(await client.closed).toEqual(DRAIN);
   });
 });
 
 describe('many clients', () => {
   const WINDOW_MS = 1500;
+  const PORTION_MS = 100;
+  const PUSH_INTERVAL_MS = 20;
+  /** What a timer may be early by. */
+  const CLOCK_MS = 2;
 
   test('are told and closed evenly over the window, and get what is pushed until their own end', async () => {
     const gateway = await gatewayOn('express').withOptions({ drainWindowMs: WINDOW_MS }).start();
@@ -125,51 +125,56 @@ describe('many clients', () => {
     }
     startMs = performance.now();
     let pushed = 0;
-    const pushing = setInterval(() => gateway.push.pushRawData({ businessType: 'dev', n: (pushed += 1) }), 20);
+    let pushedAtMs = startMs;
+    let heldUpMs = 0;
+    const pushing = setInterval(() => {
+      gateway.push.pushRawData({ businessType: 'dev', n: (pushed += 1) });
+      heldUpMs += sinceMs(pushedAtMs) - PUSH_INTERVAL_MS;
+      pushedAtMs = performance.now();
+    }, PUSH_INTERVAL_MS);
     try {
       await within(gateway.app.close(), 'the application is closed');
     } finally {
       clearInterval(pushing);
     }
     for (const client of clients) expect(await client.closed).toEqual(DRAIN);
-    // 150 clients are 15 portions: evenly means 50 in each third, a portion more or less for the clock's sake.
     expect(closedAtMs).toHaveLength(150);
-    for (const count of histogram(closedAtMs, WINDOW_MS, 3)) {
-      expect(count).toBeGreaterThanOrEqual(40);
-      expect(count).toBeLessThanOrEqual(60);
-    }
-    expect(Math.max(...closedAtMs)).toBeLessThan(WINDOW_MS + 500);
+    // 15 portions: no client goes ahead of its own, nor behind it by more than a portion and what the machine held up.
+    const uneven = closedAtMs
+      .toSorted((one, other) => one - other)
+      .map((atMs, index) => atMs - Math.floor(index / 10) * PORTION_MS)
+      .filter((lateMs) => lateMs < -CLOCK_MS || lateMs > PORTION_MS + heldUpMs);
+    expect(uneven).toEqual([]);
     expect(told).toHaveLength(100);
     expect(new Set(told).size).toBe(100);
     expect(histogram(told, WINDOW_MS, 10)).toEqual(Array.from({ length: 10 }, () => 10));
     // Whoever left last still heard what was pushed shortly before.
-    expect(Math.max(...lastHeard.values())).toBeGreaterThan(WINDOW_MS / 20 / 2);
+    expect(Math.max(...lastHeard.values())).toBeGreaterThan(pushed / 2);
   });
 
   test('leave in one moment with a window of 0', async () => {
     const gateway = await gatewayOn('express').withOptions({ drainWindowMs: 0 }).start();
     const clients = await Promise.all(Array.from({ length: 60 }, () => gateway.connectPushV1(RAW_DATA_PATH)));
-    const startMs = performance.now();
     await within(gateway.app.close(), 'the application is closed');
-    expect(sinceMs(startMs)).toBeLessThan(500);
     for (const client of clients) expect((await client.nextEvent('drain')).data).toEqual({ retryAfterMs: 0 });
   });
 
   test('the window ends with the last client', async () => {
-    const gateway = await gatewayOn('express').start();
+    const gateway = await gatewayOn('express').withOptions(LONG).start();
     const clients = await Promise.all(Array.from({ length: 300 }, () => gateway.connect(RAW_DATA_PATH)));
-    const startMs = performance.now();
     const closing = gateway.app.close();
     for (const client of clients) client.socket.terminate();
-    await within(closing, 'the application is closed');
-    expect(sinceMs(startMs)).toBeLessThan(1000);
+    await until(() => gateway.rawData.count() === 0, 'all are gone');
+    // Their portions are 3 s.
+    await within(closing, 'the application is closed', 1000);
+    expect(gateway.httpServer.listening).toBe(false);
   });
 });
 
 test('neither a rate limit nor the flush interval holds anything back', async () => {
-  const gateway = await gatewayOn('express').withOptions({ drainWindowMs: 300, flushIntervalMs: 60_000 }).start();
+  const gateway = await gatewayOn('express').withOptions({ drainWindowMs: 1000, flushIntervalMs: 60_000 }).start();
   const url = gateway.url(`${RAW_DATA_PATH}?maxFrequencyHz=0.01`);
-  const clients = await Promise.all(Array.from({ length: 30 }, () => PushClient.connect(url, {}, [PUSH_V1])));
+  const clients = await Promise.all(Array.from({ length: 100 }, () => PushClient.connect(url, {}, [PUSH_V1])));
   let toldAtMs = 0;
   const heard = clients.map((client) => {
     const events: string[] = [];
@@ -185,7 +190,7 @@ test('neither a rate limit nor the flush interval holds anything back', async ()
   const closedAtMs = performance.now();
   for (const client of clients) await within(client.closed, 'close');
   for (const events of heard) expect(events).toEqual(['ready', 'rawData1', 'drain', 'rawData3']);
-  // All at the beginning, the last client 200 ms before its end.
+  // All at the beginning, the last clients 900 ms before their end, of which a slow machine may take some.
   expect(closedAtMs - toldAtMs).toBeGreaterThan(150);
 });
 

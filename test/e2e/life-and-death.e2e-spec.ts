@@ -145,9 +145,7 @@ describe.each(PLATFORMS)('life and death on %s', (platform) => {
     ]);
     expect(received.subarray(-closeFrame.length)).toEqual(closeFrame);
     await within(closing, 'the application is closed');
-    const tookMs = performance.now() - startMs;
-    expect(tookMs).toBeGreaterThan(800);
-    expect(tookMs).toBeLessThan(2500);
+    expect(performance.now() - startMs).toBeGreaterThan(800);
     await until(() => gateway.rawData.count() + gateway.alarms.count() + gateway.placesTaken === 0, 'nobody is left');
     mute.destroy();
   });
@@ -216,7 +214,6 @@ describe.each(PLATFORMS)('life and death on %s', (platform) => {
       const startMs = performance.now();
       await within(gateway.app.close(), 'the application is closed');
       expect(performance.now() - startMs).toBeGreaterThan(1000);
-      expect(performance.now() - startMs).toBeLessThan(3000);
     });
   });
 
