@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { bearerToken, withoutTokens } from '../../src/access/bearer.token.js';
+import { processorMsOf } from '../support/processor.time.js';
 import { signToken } from '../support/tokens.js';
 import { requestOf } from './request.js';
 
@@ -74,8 +75,7 @@ describe('withoutTokens', () => {
 
   test('takes no time with what a client made up', () => {
     const word = 'a'.repeat(8000);
-    const startMs = performance.now();
-    for (const text of [word + word, `${word}.${word}`, `${word}.`.repeat(2), 'a.'.repeat(8000)]) withoutTokens(text);
-    expect(performance.now() - startMs).toBeLessThan(200);
+    const texts = [word + word, `${word}.${word}`, `${word}.`.repeat(2), 'a.'.repeat(8000)];
+    expect(processorMsOf(() => texts.forEach(withoutTokens))).toBeLessThan(200);
   });
 });

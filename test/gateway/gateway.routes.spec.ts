@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { GatewayRoutes } from '../../src/gateway/gateway.routes.js';
 import { resolvePushOptions } from '../../src/push.options.js';
+import { processorMsOf } from '../support/processor.time.js';
 
 const routes = new GatewayRoutes(resolvePushOptions({}));
 const rawData = (businessType: string, businessId: string, userName: string) => ({
@@ -72,8 +73,7 @@ describe('the paths of the gateways', () => {
   });
 
   test('a long hostile path costs no time', () => {
-    const startMs = performance.now();
-    expect(routes.match(`/ws/rowdata${'/a'.repeat(100_000)}`)).toBeUndefined();
-    expect(performance.now() - startMs).toBeLessThan(200);
+    const path = `/ws/rowdata${'/a'.repeat(100_000)}`;
+    expect(processorMsOf(() => expect(routes.match(path)).toBeUndefined())).toBeLessThan(200);
   });
 });
