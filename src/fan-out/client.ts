@@ -122,11 +122,11 @@ export class Client implements Flushable {
    * The client returned a mark, in a message of its own or in the pong of the mark's ping. False: it was not asked for, and
    * nothing comes of it.
    */
-  confirmMark(flushNumber: number, by: 'message' | 'pong'): boolean {
+  confirmMark(flushNumber: number, by: 'message' | 'pong', nowMs: number): boolean {
     if (by === 'message') this.markKind = MarkKind.message;
     // Once the page answers for itself, a pong says nothing: some browsers send it before the page has read anything.
     else if (this.markKind === MarkKind.message) return this.takeSecondAnswer();
-    if (!this.window.confirm(flushNumber)) return this.takeSecondAnswer();
+    if (!this.window.confirm(flushNumber, nowMs)) return this.takeSecondAnswer();
     this.wake();
     return true;
   }
@@ -213,7 +213,7 @@ export class Client implements Flushable {
     this.options.totals.conflated += conflated;
     if (this.window.isMarkDue(bytes.length)) {
       this.write(batch.joinedWithMark(encoding, this.markKind, flushNumber), batch.count, nowMs);
-      this.marked(flushNumber);
+      this.marked(flushNumber, nowMs);
     } else {
       this.write(bytes, batch.count, nowMs);
     }
@@ -260,7 +260,7 @@ export class Client implements Flushable {
     }
     this.wrote(bytes, messages, nowMs);
     this.sink.writeAll(buffers);
-    if (isMarkDue) this.marked(flushNumber);
+    if (isMarkDue) this.marked(flushNumber, nowMs);
   }
 
   /** Closes the client where its backlog says why. */
@@ -281,8 +281,8 @@ export class Client implements Flushable {
     return true;
   }
 
-  private marked(flushNumber: number): void {
-    this.window.marked(flushNumber);
+  private marked(flushNumber: number, nowMs: number): void {
+    this.window.marked(flushNumber, nowMs);
     if (this.markKind === MarkKind.both) this.secondAnswers += 1;
   }
 

@@ -1,12 +1,18 @@
-/** A mark confirms at least this part of the window … */
-const MARKS_A_WINDOW = 4;
-/** … and none is sent before the window is this full: each costs the server a read, some 8 µs, and most are not needed. */
-const FILL_BEFORE_MARKS = 1 / 2;
+/** A mark confirms at least this part of the window. */
+const MARKED_PART = 1 / 4;
+/** Of the window, what is open at least and at most when a mark goes out. */
+const SMALLEST_RESERVE = 1 / 8;
+const LARGEST_RESERVE = 1 / 2;
+/** Half of what a frame may wait before pressure begins: a window that is full for so long hurts nobody. */
+const PROMPT_MS = 50;
 
 /**
  * What a client has been written and has not confirmed to have read. The kernel takes some 4 MB of a stopped reader's
  * data before Node sees any of it, so the gateway counts for itself: marks go out with the data, and a returned mark
  * confirms all bytes written up to it.
+ *
+ * Each mark costs the server a read, so it goes out as late as it can and still be back before the window is full: when
+ * what is open is twice what was written during the last round trip.
  *
  * Invariant after a flush: where the window is full, less than a quarter of it is not covered by a mark, so a full window
  * always has an outstanding mark that will open it.
@@ -15,10 +21,12 @@ export class InFlightWindow {
   private writtenBytes = 0;
   private markedBytes = 0;
   private confirmedBytes = 0;
-  /** Flush number and bytes written of each outstanding mark, one after the other, oldest first. */
-  private readonly outstanding: number[] = [];
+  private reserveBytes: number;
+  private readonly outstanding: Mark[] = [];
 
-  constructor(private readonly windowBytes: number) {}
+  constructor(private readonly windowBytes: number) {
+    this.reserveBytes = windowBytes * LARGEST_RESERVE;
+  }
 
   get inFlightBytes(): number {
     return this.writtenBytes - this.confirmedBytes;
@@ -31,10 +39,10 @@ export class InFlightWindow {
 
   /** Whether a flush of so many bytes has to carry a mark. */
   isMarkDue(flushBytes: number): boolean {
-    const writtenBytes = this.writtenBytes + flushBytes;
+    const reserveBytes = Math.max(this.reserveBytes, this.reserveFor(flushBytes));
     return (
-      writtenBytes - this.confirmedBytes >= this.windowBytes * FILL_BEFORE_MARKS &&
-      writtenBytes - this.markedBytes >= this.windowBytes / MARKS_A_WINDOW
+      this.openBytes - flushBytes <= reserveBytes &&
+      this.writtenBytes + flushBytes - this.markedBytes >= this.windowBytes * MARKED_PART
     );
   }
 
@@ -43,20 +51,32 @@ export class InFlightWindow {
   }
 
   /** The mark of this flush was the last thing written. */
-  marked(flushNumber: number): void {
+  marked(flushNumber: number, nowMs: number): void {
     this.markedBytes = this.writtenBytes;
-    this.outstanding.push(flushNumber, this.writtenBytes);
+    this.outstanding.push({ flushNumber, writtenBytes: this.writtenBytes, sentAtMs: nowMs });
   }
 
   /** Takes a returned mark; false where it is not outstanding, so that a made-up one opens nothing. */
-  confirm(flushNumber: number): boolean {
-    const { outstanding } = this;
-    for (let i = 0; i < outstanding.length; i += 2) {
-      if (outstanding[i] !== flushNumber) continue;
-      this.confirmedBytes = outstanding[i + 1] ?? this.confirmedBytes;
-      outstanding.splice(0, i + 2);
-      return true;
-    }
-    return false;
+  confirm(flushNumber: number, nowMs: number): boolean {
+    const index = this.outstanding.findIndex((mark) => mark.flushNumber === flushNumber);
+    const mark = this.outstanding[index];
+    if (mark === undefined) return false;
+    this.outstanding.splice(0, index + 1);
+    this.confirmedBytes = mark.writtenBytes;
+    const isPrompt = nowMs - mark.sentAtMs <= PROMPT_MS;
+    this.reserveBytes = isPrompt ? this.reserveFor(this.inFlightBytes) : this.windowBytes * LARGEST_RESERVE;
+    return true;
   }
+
+  private reserveFor(roundTripBytes: number): number {
+    const { windowBytes } = this;
+    return Math.min(Math.max(2 * roundTripBytes, windowBytes * SMALLEST_RESERVE), windowBytes * LARGEST_RESERVE);
+  }
+}
+
+interface Mark {
+  readonly flushNumber: number;
+  /** Up to it. */
+  readonly writtenBytes: number;
+  readonly sentAtMs: number;
 }

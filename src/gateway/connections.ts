@@ -93,10 +93,10 @@ class Input<C extends Client> {
   }
 
   takePong(payload: Buffer): void {
-    this.client.lastPongAtMs = performance.now();
+    const nowMs = (this.client.lastPongAtMs = performance.now());
     const flushNumber = markOfPong(payload);
     // As many marks come back as went out: they are not what a limit is for.
-    if (flushNumber === undefined || !this.client.confirmMark(flushNumber, 'pong')) this.count();
+    if (flushNumber === undefined || !this.client.confirmMark(flushNumber, 'pong', nowMs)) this.count();
   }
 
   takeMessage(data: RawData, isBinary: boolean): void {
@@ -131,7 +131,7 @@ class Input<C extends Client> {
   private takeClientMessage(message: ClientMessage): void {
     const { client, handler } = this;
     // Whoever drains takes nothing new, but has to tell how far it has read, or what waits for it would never go out.
-    if (message.event === 'mark' && client.confirmMark(message.data.n, 'message')) return;
+    if (message.event === 'mark' && client.confirmMark(message.data.n, 'message', performance.now())) return;
     if (!this.count() || message.event === 'mark') return;
     if (message.event !== 'ack' && client.state !== 'open') return;
     if (message.event === 'auth') {

@@ -131,20 +131,20 @@ describe('the in-flight window', () => {
     const client = new TestClient({}, WireFormat.pushV1);
     stall(client);
     const before = client.client.inFlightBytes;
-    client.client.confirmMark(forged, 'message');
-    client.client.confirmMark(forged, 'pong');
+    client.client.confirmMark(forged, 'message', client.nowMs);
+    client.client.confirmMark(forged, 'pong', client.nowMs);
     expect(client.client.inFlightBytes).toBe(before);
   });
 
   test('the same mark counts once', () => {
     const client = new TestClient();
     stall(client);
-    client.client.confirmMark(1, 'pong');
+    client.client.confirmMark(1, 'pong', client.nowMs);
     client.offer(datumFrame('z', 0, WINDOW));
     client.flush();
     const before = client.client.inFlightBytes;
     expect(before).toBeGreaterThanOrEqual(WINDOW);
-    client.client.confirmMark(1, 'pong');
+    client.client.confirmMark(1, 'pong', client.nowMs);
     expect(client.client.inFlightBytes).toBe(before);
   });
 
@@ -181,10 +181,10 @@ describe('marks on push.v1', () => {
   test('are a message and a ping until the page returned one itself, then messages only', () => {
     const client = new TestClient({}, WireFormat.pushV1);
     expect(marksOfWrite(client)).toEqual(['message', 'pong']);
-    client.client.confirmMark(1, 'pong');
+    client.client.confirmMark(1, 'pong', client.nowMs);
     expect(client.client.inFlightBytes).toBe(0);
     expect(marksOfWrite(client)).toEqual(['message', 'pong']);
-    client.client.confirmMark(2, 'message');
+    client.client.confirmMark(2, 'message', client.nowMs);
     expect(client.client.inFlightBytes).toBe(0);
     expect(marksOfWrite(client)).toEqual(['message']);
   });
@@ -192,20 +192,20 @@ describe('marks on push.v1', () => {
   test('a page that answers after its pong has switched all the same', () => {
     const client = new TestClient({}, WireFormat.pushV1);
     marksOfWrite(client);
-    client.client.confirmMark(1, 'pong');
-    client.client.confirmMark(1, 'message');
+    client.client.confirmMark(1, 'pong', client.nowMs);
+    client.client.confirmMark(1, 'message', client.nowMs);
     expect(marksOfWrite(client)).toEqual(['message']);
   });
 
   test('once the page answers for itself its pongs say nothing', () => {
     const client = new TestClient({}, WireFormat.pushV1);
     marksOfWrite(client);
-    client.client.confirmMark(1, 'message');
+    client.client.confirmMark(1, 'message', client.nowMs);
     marksOfWrite(client);
     const before = client.client.inFlightBytes;
-    client.client.confirmMark(2, 'pong');
+    client.client.confirmMark(2, 'pong', client.nowMs);
     expect(client.client.inFlightBytes).toBe(before);
-    client.client.confirmMark(2, 'message');
+    client.client.confirmMark(2, 'message', client.nowMs);
     expect(client.client.inFlightBytes).toBe(0);
   });
 

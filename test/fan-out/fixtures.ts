@@ -79,7 +79,7 @@ export class TestClient {
 
   /** Returns every mark that has arrived so far, as a page does that reads on. */
   returnMarks(): void {
-    for (const { by, n } of this.sink.marks()) this.client.confirmMark(n, by);
+    for (const { by, n } of this.sink.marks()) this.client.confirmMark(n, by, this.nowMs);
   }
 }
 

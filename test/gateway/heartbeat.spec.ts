@@ -105,7 +105,7 @@ describe('the heartbeat', () => {
     for (let n = 1; n <= 10; n++) {
       rawData.broadcast('x'.repeat(100_000));
       jest.advanceTimersByTime(INTERVAL_MS / 5);
-      for (const mark of sink.marks()) client.confirmMark(mark.n, 'message');
+      for (const mark of sink.marks()) client.confirmMark(mark.n, 'message', 0);
     }
     expect(sink.isTerminated).toBe(true);
   });

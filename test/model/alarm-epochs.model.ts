@@ -284,7 +284,7 @@ export class AlarmEpochsModel {
       connection.heldMarks.push(...marksOf(frames));
     }
     if (connection.isStalled) return;
-    for (const { by, n } of connection.heldMarks.splice(0)) connection.client.confirmMark(n, by);
+    for (const { by, n } of connection.heldMarks.splice(0)) connection.client.confirmMark(n, by, 0);
   }
 
   private receive(connection: Connection, message: Message): void {

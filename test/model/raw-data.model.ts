@@ -264,7 +264,7 @@ export class RawDataModel {
     if (connection === undefined) return;
     const before = connection.client.inFlightBytes;
     const forged = this.random.pick([-1, 0, 1e12, Number.NaN]);
-    connection.client.confirmMark(forged, 'pong');
+    connection.client.confirmMark(forged, 'pong', this.nowMs);
     demand(connection.client.inFlightBytes === before, () => `the forged mark ${forged} opened the window`);
   }
 
@@ -350,7 +350,7 @@ export class RawDataModel {
       const counts = by === 'message' || !connection.hasAnsweredByMessage;
       const writtenAtMark = connection.writtenAtMark.get(n) ?? 0;
       if (counts) connection.confirmedBytes = Math.max(connection.confirmedBytes, writtenAtMark);
-      connection.client.confirmMark(n, by);
+      connection.client.confirmMark(n, by, this.nowMs);
     }
     return marks.length > 0;
   }

@@ -116,7 +116,7 @@ describe('a log that begins anew', () => {
     expect(client.behindBy).toBeGreaterThan(10);
     const before = heard(sink);
     await log.beginAnew(...newAlarms(1, 3));
-    for (const { n } of sink.marks()) client.confirmMark(n, 'message');
+    for (const { n } of sink.marks()) client.confirmMark(n, 'message', 0);
     await settle();
     expect(heard(sink)).toEqual([...before, `gap ${before.at(-1)} e2.1 epoch`, 'e2.1', 'e2.2', 'e2.3']);
     expect(client.behindBy).toBe(0);
@@ -368,7 +368,7 @@ describe('alarms that are removed by hand', () => {
     const { sink, client } = side.connect({ start });
     for (let round = 0; client.behindBy > 0; round++) {
       if (round > 1000) throw new Error('it does not catch up');
-      for (const { n } of sink.marks()) client.confirmMark(n, 'message');
+      for (const { n } of sink.marks()) client.confirmMark(n, 'message', 0);
       await settle();
     }
     const messages = heard(sink);
