@@ -250,11 +250,8 @@ describe.each(PATHS)('hostile frames on %s', (path) => {
   test('pings that are answered are counted as messages are: 4429', async () => {
     const { gateway, control } = await startGateway();
     const client = await hostile(gateway, path);
-    for (let n = 0; n < 10; n++) {
-      const probe = `probe ${n}`;
-      client.write(...frames(...times(29, { opcode: PING })));
-      if (!(await client.isAlive(probe))) break;
-    }
+    // 200 at once and 100 a second more are allowed; however slow this machine is, these are faster.
+    for (let n = 0; await client.isAlive(`probe ${n}`); n++) client.write(...frames(...times(29, { opcode: PING })));
     expect(await client.end()).toEqual({ code: 4429, reason: 'too many messages' });
     await client.cut();
     expect(await control.losses()).toEqual([]);
