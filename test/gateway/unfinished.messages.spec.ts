@@ -75,6 +75,16 @@ describe.each<keyof FakeReceiver>(['_bufferedBytes', '_fragmented', '_state'])(
   },
 );
 
+test('the time in which the process stands still does not count', () => {
+  const { receiver, closes } = watch();
+  receiver._state = 1;
+  jest.advanceTimersByTime(1000);
+  const clock = jest.spyOn(performance, 'now').mockReturnValue(3_600_000);
+  jest.advanceTimersByTime(1000);
+  clock.mockRestore();
+  expect(closes).toEqual([]);
+});
+
 test('a client that is gone is forgotten', () => {
   const { receiver, socket, closes } = watch();
   receiver._fragmented = 1;
