@@ -3,7 +3,7 @@ const MARKED_PART = 1 / 4;
 /** Of the window, what is open at least and at most when a mark goes out. */
 const SMALLEST_RESERVE = 1 / 8;
 const LARGEST_RESERVE = 1 / 2;
-/** Half of what a frame may wait before pressure begins: a window that is full for so long hurts nobody. */
+/** Half of the default of `conflateAfterMs`: a window that is full for no longer begins no pressure there. */
 const PROMPT_MS = 50;
 
 /**
@@ -21,6 +21,7 @@ export class InFlightWindow {
   private writtenBytes = 0;
   private markedBytes = 0;
   private confirmedBytes = 0;
+  /** What is to be open when a mark goes out. */
   private reserveBytes: number;
   private readonly outstanding: Mark[] = [];
 
